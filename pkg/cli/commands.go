@@ -1,0 +1,10 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+// commands lists the constructors of all commands, in the order of the help.
+func commands() []func(*App) *cobra.Command {
+	return []func(*App) *cobra.Command{
+		newVersion,
+	}
+}
