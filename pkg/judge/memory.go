@@ -1,0 +1,151 @@
+package judge
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+// The times after which something standing is worth another word. All of them
+// are differences of record times.
+const (
+	// DeadAfter is how long a destination may be without endpoints, where only
+	// endpoints changed, before that is no longer taken for a rollout.
+	DeadAfter = time.Minute
+	// FlapWindow is the time in which FlapMoves moves between the same two
+	// sides are a flap, and in which one flap is told once.
+	FlapWindow = 10 * time.Minute
+	// FlapMoves is two full round trips.
+	FlapMoves = 4
+)
+
+// pending is an event that is told again, as high, when it still stands.
+type pending struct {
+	event xds.Event
+	dst   netip.AddrPort
+	sig   xds.Signal
+	after xds.Verdict
+	since time.Time
+}
+
+// swing is one move of the traffic of some ports between two sides.
+type swing struct {
+	key string
+	at  time.Time
+}
+
+// flapTold remembers that a flap was told.
+type flapTold struct {
+	key string
+	at  time.Time
+}
+
+// Next is what has to be remembered after Judge returned evs for in. It is to
+// be called once per group, also when evs is empty.
+func Next(in Input, evs []xds.Event) Memory {
+	now := in.groupTime()
+	m := Memory{
+		dead: slices.Clone(stillDead(in.Memory.dead, in.New, in.Node.IP)),
+		seen: recentSwings(in.Memory.seen, now),
+		told: recentTold(in.Memory.told, now),
+	}
+	for _, p := range in.pendings(evs) {
+		m.dead = append(m.dead, p)
+	}
+	for _, e := range evs {
+		if e.Kind == xds.EvFlap {
+			m.told = append(m.told, flapTold{key: swingKey(e), at: e.Time})
+		} else if swings(e) {
+			m.seen = append(m.seen, swing{key: swingKey(e), at: e.Time})
+		}
+	}
+	return m
+}
+
+// Due tells what stands for too long at time now: the event again, with the
+// same id, a higher severity and the next revision. v answers for the snapshot
+// that is settled now; nil keeps everything.
+func Due(m Memory, now time.Time, v View, src netip.Addr) ([]xds.Event, Memory) {
+	var out []xds.Event
+	var rest []pending
+	for _, p := range stillDead(m.dead, v, src) {
+		if now.Sub(p.since) < DeadAfter {
+			rest = append(rest, p)
+			continue
+		}
+		e := p.event
+		e.Severity, e.Revision = xds.High, e.Revision+1
+		out = append(out, e)
+	}
+	m.dead = rest
+	return out, m
+}
+
+// stillDead drops what has got endpoints again, or goes elsewhere now.
+func stillDead(ps []pending, v View, src netip.Addr) []pending {
+	if v == nil {
+		return ps
+	}
+	var out []pending
+	for _, p := range ps {
+		if v.Resolve(p.dst, src, p.sig).Same(p.after) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func recentSwings(in []swing, now time.Time) []swing {
+	return slices.DeleteFunc(slices.Clone(in), func(s swing) bool { return now.Sub(s.at) > FlapWindow })
+}
+
+func recentTold(in []flapTold, now time.Time) []flapTold {
+	return slices.DeleteFunc(slices.Clone(in), func(s flapTold) bool { return now.Sub(s.at) > FlapWindow })
+}
+
+// swings reports whether an event moves traffic between two sides.
+func swings(e xds.Event) bool {
+	return e.Before != nil && e.After != nil && e.Kind != xds.EvUnsure && e.Kind != xds.EvStanding
+}
+
+// swingKey is the same for a move and its way back.
+func swingKey(e xds.Event) string {
+	a, b := sideKey(*e.Before), sideKey(*e.After)
+	if b < a {
+		a, b = b, a
+	}
+	return e.Ports + " " + a + " " + b
+}
+
+// flaps are the flap events that evs give with what is remembered: traffic that
+// went to and fro between the same two sides.
+func (in Input) flaps(evs []xds.Event) []xds.Event {
+	var out []xds.Event
+	for _, e := range evs {
+		if !swings(e) || in.toldFlap(swingKey(e), e.Time) {
+			continue
+		}
+		n := in.moves(swingKey(e), e.Time) + 1
+		if n < FlapMoves {
+			continue
+		}
+		out = append(out, in.flap(e, n))
+	}
+	return out
+}
+
+func (in Input) moves(key string, now time.Time) int {
+	n := 0
+	for _, s := range in.Memory.seen {
+		if s.key == key && now.Sub(s.at) <= FlapWindow {
+			n++
+		}
+	}
+	return n
+}
+
+func (in Input) toldFlap(key string, now time.Time) bool {
+	return slices.ContainsFunc(in.Memory.told, func(t flapTold) bool { return t.key == key && now.Sub(t.at) < FlapWindow })
+}
