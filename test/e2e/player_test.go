@@ -22,6 +22,7 @@ import (
 
 // line is one line of a recorded session.
 type line struct {
+	T        time.Time           `json:"t"`
 	Stream   uint64              `json:"stream"`
 	Event    string              `json:"event"`
 	Method   string              `json:"method"`
@@ -130,6 +131,9 @@ func (p *player) handle(_ any, stream grpc.ServerStream) error {
 func (p *player) play(target string, lines []line) {
 	p.t.Helper()
 	for i, l := range lines {
+		if i > 0 {
+			pause(l.T.Sub(lines[i-1].T))
+		}
 		if err := p.step(target, l); err != nil {
 			p.t.Fatalf("playing line %d (%s of stream %d): %v", i+1, l.Event, l.Stream, err)
 		}
@@ -137,6 +141,14 @@ func (p *player) play(target string, lines []line) {
 	for _, s := range p.streams {
 		s.cancel()
 		s.conn.Close()
+	}
+}
+
+// pause keeps what a recorded silence means for settling, and not its length: a
+// second without a push closes a group, more of it changes nothing.
+func pause(recorded time.Duration) {
+	if recorded >= time.Second {
+		time.Sleep(1100 * time.Millisecond)
 	}
 }
 
