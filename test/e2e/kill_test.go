@@ -20,10 +20,10 @@ func TestKilledProxyLeavesAPrefix(t *testing.T) {
 		pl := newPlayer(t)
 		p := startProxy(t, store, pl.addr)
 		follower := follow(t, store)
-		n := 2 + rand.IntN(len(lines)/2)
-		pl.play("unix://"+p.socket, lines[:n])
-		time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
-		_ = p.cmd.Process.Kill()
+		time.AfterFunc(time.Duration(50+rand.IntN(2500))*time.Millisecond, func() { _ = p.cmd.Process.Kill() })
+		if pl.try("unix://"+p.socket, lines) == nil {
+			t.Fatal("the session ended before the proxy was killed")
+		}
 		_ = p.cmd.Wait()
 		seen := follower()
 		xdsproxy(t, "store", "verify", "--store", store)

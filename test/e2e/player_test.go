@@ -127,17 +127,29 @@ func (p *player) handle(_ any, stream grpc.ServerStream) error {
 	}
 }
 
-// play plays lines through the proxy at target.
+// play plays lines through the proxy at target, to the end.
 func (p *player) play(target string, lines []line) {
 	p.t.Helper()
+	if err := p.try(target, lines); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// try plays lines until something fails, as when the proxy is killed.
+func (p *player) try(target string, lines []line) error {
+	defer p.end()
 	for i, l := range lines {
 		if i > 0 {
 			pause(l.T.Sub(lines[i-1].T))
 		}
 		if err := p.step(target, l); err != nil {
-			p.t.Fatalf("playing line %d (%s of stream %d): %v", i+1, l.Event, l.Stream, err)
+			return fmt.Errorf("playing line %d (%s of stream %d): %w", i+1, l.Event, l.Stream, err)
 		}
 	}
+	return nil
+}
+
+func (p *player) end() {
 	for _, s := range p.streams {
 		s.cancel()
 		s.conn.Close()
