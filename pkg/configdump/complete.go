@@ -1,6 +1,8 @@
 package configdump
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -43,32 +45,26 @@ func (w *writer) assignments() {
 func (w *writer) edsNames() map[string]bool {
 	out := map[string]bool{}
 	for _, it := range slices.Concat(w.held[xds.ClusterType], w.warming[xds.ClusterType]) {
-		c := new(clusterv3.Cluster)
-		if w.conv.resource(xds.ClusterType, it.body, c) == nil {
-			addEDS(out, c)
+		var c, typ, eds fields
+		if json.Unmarshal(it.body, &c) != nil {
+			continue
+		}
+		_, _ = json.Unmarshal(c["clustertype"], &typ), json.Unmarshal(c["edsclusterconfig"], &eds)
+		if c.text("type") == "EDS" || typ.text("name") == customEDS {
+			out[cmp.Or(eds.text("servicename"), it.name)] = true
 		}
 	}
 	for _, m := range w.out.Static {
-		if c, ok := m.(*clusterv3.Cluster); ok {
-			addEDS(out, c)
+		c, ok := m.(*clusterv3.Cluster)
+		if ok && (c.GetClusterDiscoveryType() != nil && c.GetType() == clusterv3.Cluster_EDS || c.GetClusterType().GetName() == customEDS) {
+			out[cmp.Or(c.GetEdsClusterConfig().GetServiceName(), c.GetName())] = true
 		}
 	}
 	return out
 }
 
-func addEDS(out map[string]bool, c *clusterv3.Cluster) {
-	if c.GetType() != clusterv3.Cluster_EDS && c.GetClusterType().GetName() != "envoy.cluster.eds" {
-		return
-	}
-	if c.GetClusterDiscoveryType() == nil {
-		return
-	}
-	if name := c.GetEdsClusterConfig().GetServiceName(); name != "" {
-		out[name] = true
-		return
-	}
-	out[c.GetName()] = true
-}
+// customEDS is the name under cluster_type that means the same as type EDS.
+const customEDS = "envoy.cluster.eds"
 
 // routes adds the names of routes that an active listener uses and the dump does
 // not show: the listener would not be active without them.
@@ -78,6 +74,9 @@ func (w *writer) routes() {
 		have[it.name] = true
 	}
 	for _, it := range w.held[xds.ListenerType] {
+		if !bytes.Contains(it.body, []byte(`"rds"`)) {
+			continue
+		}
 		for _, name := range routeNames(it.body) {
 			if !have[name] {
 				have[name] = true

@@ -1,6 +1,7 @@
 package configdump
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,6 +73,9 @@ func (c *converter) resource(typ string, body json.RawMessage, m proto.Message) 
 
 // typed adds the @type that dumps before Envoy 1.13 do not have.
 func typed(typ string, body json.RawMessage) json.RawMessage {
+	if head, ok := bytes.CutPrefix(body, []byte("{")); ok && bytes.HasPrefix(bytes.TrimLeft(head, " \t\r\n"), []byte(`"@type"`)) {
+		return body
+	}
 	var f map[string]json.RawMessage
 	if json.Unmarshal(body, &f) != nil || f["@type"] != nil {
 		return body
