@@ -1,0 +1,242 @@
+package judge
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+// sentences says per kind what happened to "port P: these destinations".
+var sentences = map[xds.EventKind]func(before, after xds.Side) string{
+	xds.EvCapture:     func(b, a xds.Side) string { return "left passthrough for " + place(a) },
+	xds.EvDeadCapture: func(b, a xds.Side) string { return "left passthrough for " + place(a) },
+	xds.EvInspected: func(b, a xds.Side) string {
+		return fmt.Sprintf("still pass through, but %s now reads their first bytes (%s, was %s)", listener(a), a.Inspection, firstOf(b.Inspection, "none"))
+	},
+	xds.EvStalled: func(b, a xds.Side) string {
+		return fmt.Sprintf("left %s and now hang: %s waits for the client to speak first", place(b), listener(a))
+	},
+	xds.EvClosed:    func(b, a xds.Side) string { return fmt.Sprintf("left %s and are blocked now", place(b)) },
+	xds.EvOpened:    func(b, a xds.Side) string { return "were blocked and now go to " + place(a) },
+	xds.EvRelease:   func(b, a xds.Side) string { return fmt.Sprintf("left %s for passthrough", place(b)) },
+	xds.EvRetarget:  func(b, a xds.Side) string { return fmt.Sprintf("left %s for %s", place(b), place(a)) },
+	xds.EvTransport: transportSentence,
+	xds.EvDead:      deadSentence,
+	xds.EvRevived:   func(b, a xds.Side) string { return fmt.Sprintf("reach %s again (%s before)", place(a), stateWord(b)) },
+	xds.EvUnsure: func(b, a xds.Side) string {
+		return fmt.Sprintf("went to %s; where they go now cannot be told: %s", place(b), firstOf(a.Reason, "no reason given"))
+	},
+	xds.EvStanding: func(b, a xds.Side) string { return "go to " + place(a) + " since before this history starts" },
+}
+
+// summary is one plain sentence about a shift.
+func summary(e xds.Event, s xds.Shift) string {
+	say, ok := sentences[e.Kind]
+	if !ok || e.After == nil {
+		return string(e.Kind)
+	}
+	before := xds.Side{}
+	if e.Before != nil {
+		before = *e.Before
+	}
+	return fmt.Sprintf("%s: %s %s", portPhrase(e.Ports), destPhrase(e.Cells), say(before, *e.After))
+}
+
+func portPhrase(ports string) string {
+	switch {
+	case ports == "*":
+		return "all ports"
+	case strings.ContainsAny(ports, ",-"):
+		const most = 60
+		if len(ports) > most {
+			ports = ports[:strings.LastIndexByte(ports[:most], ',')+1] + "..."
+		}
+		return "ports " + strings.ReplaceAll(ports, ",", ", ")
+	}
+	return "port " + ports
+}
+
+// place is a side as the object of "left" or "went to".
+func place(s xds.Side) string {
+	switch s.Kind {
+	case xds.Passthrough:
+		return "passthrough"
+	case xds.LocalReply:
+		return fmt.Sprintf("an answer of Envoy's own (status %d)", s.Status)
+	case xds.Blocked:
+		return "a denial on purpose"
+	case xds.NoChain:
+		return fmt.Sprintf("nowhere: no filter chain of %s takes them", listener(s))
+	case xds.NoRoute:
+		return "a 404: no route takes them"
+	case xds.Refused:
+		return "nowhere: connections are refused"
+	case xds.NotIntercepted:
+		return "nowhere: no listener takes them"
+	case xds.Stall:
+		return "a stall"
+	}
+	return clusters(s) + ending(s)
+}
+
+// ending says what is special about the end of the way.
+func ending(s xds.Side) string {
+	switch {
+	case s.Kind == xds.NoEndpoints && s.Reason == "unhealthy":
+		return ", which has no healthy endpoint"
+	case s.Kind == xds.NoEndpoints:
+		return ", which has no endpoints"
+	case s.Kind == xds.NoCluster:
+		return ", which does not exist"
+	case s.PortOverride != 0:
+		return fmt.Sprintf(" at port %d", s.PortOverride)
+	}
+	return ""
+}
+
+func clusters(s xds.Side) string {
+	if len(s.Clusters) == 0 {
+		return firstOf(s.Cluster, string(s.Kind))
+	}
+	var parts []string
+	for _, c := range s.Clusters {
+		parts = append(parts, fmt.Sprintf("%s (%d)", c.Name, c.Weight))
+	}
+	return strings.Join(parts, " and ")
+}
+
+func listener(s xds.Side) string {
+	if s.Listener == "" {
+		return "the listener"
+	}
+	return "listener " + s.Listener
+}
+
+func stateWord(s xds.Side) string {
+	if s.Kind == xds.Stall {
+		return "stalled"
+	}
+	return string(s.Kind)
+}
+
+func deadSentence(b, a xds.Side) string {
+	if b.Cluster != "" && b.Cluster == a.Cluster {
+		return "still go to " + place(a)
+	}
+	return fmt.Sprintf("left %s for %s", place(b), place(a))
+}
+
+func transportSentence(b, a xds.Side) string {
+	return fmt.Sprintf("still go to %s, now with %s instead of %s", place(a), dress(a), dress(b))
+}
+
+func dress(s xds.Side) string {
+	return firstOf(map[string]string{"mtls": "mutual TLS", "tls": "TLS"}[s.Transport], s.Transport, "plaintext")
+}
+
+func drainSentence(names []string) string {
+	return "nothing goes elsewhere, but open connections of " + list("listener ", names) + " will be closed after the drain time"
+}
+
+// list shows a few names and how many more there are.
+func list(word string, names []string) string {
+	const most = 4
+	shown := names
+	if len(names) > most {
+		shown = names[:most]
+	}
+	s := word + strings.Join(shown, ", ")
+	if n := len(names) - len(shown); n > 0 {
+		s += fmt.Sprintf(" and %d more", n)
+	}
+	return s
+}
+
+// destPhrase says which destinations cells hold, as the subject of a sentence.
+func destPhrase(cells []xds.Cell) string {
+	dests, except := union(cells, func(c xds.Cell) []string { return c.Destinations }), union(cells, func(c xds.Cell) []string { return c.Except })
+	s := list("", hosts(dests))
+	switch {
+	case len(cells) == 0:
+		return "destinations"
+	case slices.Contains(dests, "0.0.0.0/0"):
+		s = "every destination"
+	case slices.Contains(dests, "::/0"):
+		s = "every IPv6 destination"
+	}
+	if len(except) > 0 {
+		s += " except " + list("", hosts(except))
+	}
+	return s + signalPhrase(cells)
+}
+
+func union(cells []xds.Cell, of func(xds.Cell) []string) []string {
+	var out []string
+	for _, c := range cells {
+		for _, s := range of(c) {
+			if !slices.Contains(out, s) {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+// hosts writes single addresses without their prefix length.
+func hosts(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = s
+		if p, err := netip.ParsePrefix(s); err == nil && p.IsSingleIP() {
+			out[i] = p.Addr().String()
+		}
+	}
+	return out
+}
+
+// signalPhrase says what the client has to say, "" where it may say anything.
+func signalPhrase(cells []xds.Cell) string {
+	var parts []string
+	for _, c := range cells {
+		if c.Signals == nil {
+			return ""
+		}
+		for _, k := range c.Signals {
+			if p := classPhrase(k); !slices.Contains(parts, p) {
+				parts = append(parts, p)
+			}
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + list("", parts) + ")"
+}
+
+func classPhrase(k xds.Class) string {
+	s := string(k.Kind)
+	for _, l := range []struct {
+		word string
+		list []string
+	}{{" for ", k.Hosts}, {" for hosts other than ", k.HostsNot}, {" with SNI ", k.SNI}, {" with an SNI other than ", k.SNINot}, {" with ALPN ", k.ALPN}} {
+		if len(l.list) > 0 {
+			s += l.word + few(l.list)
+		}
+	}
+	if k.Guard != "" {
+		s += " where " + k.Guard
+	}
+	return s
+}
+
+func few(l []string) string {
+	const most = 3
+	if len(l) <= most {
+		return strings.Join(l, ", ")
+	}
+	return strings.Join(l[:most], ", ") + " and " + strconv.Itoa(len(l)-most) + " more"
+}
