@@ -1,0 +1,53 @@
+package intercept
+
+// budget bounds what all observers of a process hold together for messages that
+// are not complete. Who does not get what it asks for does without: a resource
+// loses its bytes, a message becomes a gap.
+type budget struct {
+	max   int64
+	stats *Stats
+}
+
+// take asks for n more bytes.
+func (b *budget) take(n int) bool {
+	now := b.stats.assembly.Add(int64(n))
+	if now > b.max {
+		b.stats.assembly.Add(-int64(n))
+		return false
+	}
+	for {
+		high := b.stats.assemblyHighest.Load()
+		if now <= high || b.stats.assemblyHighest.CompareAndSwap(high, now) {
+			return true
+		}
+	}
+}
+
+func (b *budget) give(n int) { b.stats.assembly.Add(-int64(n)) }
+
+// share is one message's part of a budget.
+type share struct {
+	from *budget
+	held int
+}
+
+func (s *share) take(n int) bool {
+	if !s.from.take(n) {
+		return false
+	}
+	s.held += n
+	return true
+}
+
+func (s *share) give(n int) {
+	s.held -= n
+	s.from.give(n)
+}
+
+// release gives everything back.
+func (s *share) release() {
+	if s.held != 0 {
+		s.from.give(s.held)
+		s.held = 0
+	}
+}

@@ -1,0 +1,236 @@
+package intercept
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+// maxLosses bounds the streams whose losses are told apart; further ones share
+// one gap of nobody.
+const maxLosses = 1024
+
+// Queue stands between the observers and one recorder. It is bounded in bytes
+// (Sighting.Bytes) and never makes an observer wait. When it is full:
+//
+//  1. The newcomer loses its bodies: raw resources become bodyless, with name,
+//     type and key, and the push stays. The newest gives way, because what was
+//     taken before is then a history without holes, and because that costs no
+//     walk over the queue. The key of a dropped body never counts as known: only
+//     who reads the queue may say that.
+//  2. What does not fit even so is lost, and from then on everything of requests
+//     and responses until there is room to say so: each stream that lost
+//     something gets one gap, in its place. Opens, closes and gaps may use an
+//     eighth more, so that streams do not lose their ends.
+type Queue struct {
+	max   int
+	stats *Stats
+	wake  chan struct{} // holds one token while there may be something to read
+
+	mu     sync.Mutex // guards what follows
+	items  []xds.Sighting
+	head   int // items[:head] are read
+	bytes  int
+	losses map[lossKey]*loss
+	order  []lossKey // of losses, oldest first
+	closed bool
+}
+
+type lossKey struct{ conn, stream uint64 }
+
+type loss struct {
+	at    time.Time
+	count int
+}
+
+// NewQueue returns a queue that holds at most max bytes; 0 means DefaultBytes.
+// stats may be nil.
+func NewQueue(max int, stats *Stats) *Queue {
+	if max <= 0 {
+		max = DefaultBytes
+	}
+	if stats == nil {
+		stats = &Stats{}
+	}
+	return &Queue{max: max, stats: stats, wake: make(chan struct{}, 1), losses: map[lossKey]*loss{}}
+}
+
+// Offer appends s, or what the rules of Queue leave of it. False says that s was
+// lost; its gap will follow.
+func (q *Queue) Offer(s xds.Sighting) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return false
+	}
+	defer q.signal()
+	if len(q.losses) > 0 && !q.tellLosses(s.Bytes()) && !control(s) {
+		q.lose(s)
+		return false
+	}
+	if q.bytes+s.Bytes() > q.limit(s) {
+		s = q.strip(s)
+	}
+	if q.bytes+s.Bytes() > q.limit(s) {
+		q.lose(s)
+		return false
+	}
+	q.push(s)
+	return true
+}
+
+func control(s xds.Sighting) bool { return s.Msg == nil }
+
+func (q *Queue) limit(s xds.Sighting) int {
+	if control(s) {
+		return q.max + q.max/8
+	}
+	return q.max
+}
+
+func (q *Queue) push(s xds.Sighting) {
+	q.items = append(q.items, s)
+	q.bytes += s.Bytes()
+	q.stats.QueueBytes.Store(int64(q.bytes))
+}
+
+// strip takes the bodies out of s.
+func (q *Queue) strip(s xds.Sighting) xds.Sighting {
+	if s.Msg == nil || len(s.Msg.Chunks) == 0 {
+		return s
+	}
+	m := *s.Msg
+	m.Chunks = make([]xds.Chunk, len(s.Msg.Chunks))
+	for i, c := range s.Msg.Chunks {
+		m.Chunks[i] = q.bodyless(c)
+	}
+	s.Msg = &m
+	return s
+}
+
+func (q *Queue) bodyless(c xds.Chunk) xds.Chunk {
+	if c.State != xds.ChunkRaw {
+		return c
+	}
+	if c.Name == "" && c.Type == "" {
+		c.Name, c.Type = labelsOf(guessShape(c.Raw), c.Raw)
+	}
+	c.State, c.Raw = xds.ChunkBodyless, nil
+	q.stats.BodiesDropped.Add(1)
+	return c
+}
+
+func (q *Queue) lose(s xds.Sighting) {
+	q.stats.SightingsLost.Add(1)
+	k := lossKey{s.Conn, s.Stream}
+	if _, ok := q.losses[k]; !ok && len(q.losses) >= maxLosses {
+		k = lossKey{}
+	}
+	l := q.losses[k]
+	if l == nil {
+		l = &loss{at: s.Time}
+		q.losses[k] = l
+		q.order = append(q.order, k)
+	}
+	l.count++
+}
+
+// tellLosses queues a gap for each stream that lost something, if there is room
+// for all of them and for extra bytes more.
+func (q *Queue) tellLosses(extra int) bool {
+	if q.bytes+extra+256*len(q.losses) > q.max {
+		return false
+	}
+	for _, k := range q.order {
+		l := q.losses[k]
+		q.stats.gaps[GapQueue].Add(1)
+		q.push(xds.Sighting{Kind: xds.SawGap, Time: l.at, Conn: k.conn, Stream: k.stream,
+			Reason: fmt.Sprintf("queue full: %d messages lost", l.count)})
+	}
+	clear(q.losses)
+	q.order = nil
+	return true
+}
+
+func (q *Queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Next waits for the oldest sighting. False says that there will be none: ctx is
+// done, or the queue is closed and empty.
+func (q *Queue) Next(ctx context.Context) (xds.Sighting, bool) {
+	for {
+		s, ok, closed := q.pop()
+		if ok || closed {
+			return s, ok
+		}
+		select {
+		case <-q.wake:
+		case <-ctx.Done():
+			return xds.Sighting{}, false
+		}
+	}
+}
+
+func (q *Queue) pop() (s xds.Sighting, ok, closed bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.head == len(q.items) {
+		q.tellLosses(0)
+	}
+	if q.head == len(q.items) {
+		return s, false, q.closed
+	}
+	s = q.items[q.head]
+	q.items[q.head] = xds.Sighting{}
+	q.head++
+	q.bytes -= s.Bytes()
+	q.stats.QueueBytes.Store(int64(q.bytes))
+	q.compact()
+	return s, true, false
+}
+
+// compact gives back what was read.
+func (q *Queue) compact() {
+	switch {
+	case q.head == len(q.items) && cap(q.items) > 1024:
+		q.items, q.head = nil, 0
+	case q.head == len(q.items):
+		q.items, q.head = q.items[:0], 0
+	case q.head > 1024 && q.head > len(q.items)/2:
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+}
+
+// Close takes no more. What was taken before can still be read.
+func (q *Queue) Close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.signal()
+}
+
+// Len is how many sightings wait.
+func (q *Queue) Len() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.items) - q.head
+}
+
+// Tap returns the queue as a Tap whose Known is the recorder's.
+func (q *Queue) Tap(known func(xds.Key) bool) Tap { return queueTap{q, known} }
+
+type queueTap struct {
+	*Queue
+	known func(xds.Key) bool
+}
+
+func (t queueTap) Known(k xds.Key) bool { return t.known(k) }

@@ -1,0 +1,296 @@
+package intercept
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"hash"
+	"sync"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+const (
+	// maxResource is the largest resource whose bytes are kept.
+	maxResource = 8 << 20
+	// freeScratch is what a resource that is not complete may hold outside the
+	// budget, so that small ones never compete for it.
+	freeScratch = 16 << 10
+	// fieldResources and fieldTypeURL are equal in DiscoveryResponse and
+	// DeltaDiscoveryResponse (envoy/service/discovery/v3/discovery.proto).
+	fieldResources = 2
+	fieldTypeURL   = 4
+	// briefCost is what a resource costs while its message is not complete.
+	briefCost = 24
+)
+
+var errMemory = errors.New("the observer's memory budget is used up")
+
+// brief is one resource of a message that is not complete: small, because nearly
+// all of them are known.
+type brief struct {
+	key  xds.Key
+	size uint32
+	full int32 // index into response.full, -1 = known
+}
+
+// response reads one discovery response as it streams by. It keeps the envelope,
+// a key for each resource, and the bytes only of resources not yet known.
+type response struct {
+	in    *inspector
+	tok   tokenizer
+	env   []byte
+	brief []brief
+	full  []xds.Chunk
+
+	scratch []byte // of a resource that spans reads
+	long    *long  // instead of scratch: bytes are not kept
+	share   share
+	sum     hash.Hash // set when the whole message's digest may be wanted
+	size    int
+	shape   func() shape
+}
+
+func newResponse(in *inspector, size uint64, shape func() shape, digest bool) *response {
+	r := &response{in: in, size: int(size), shape: shape, share: share{from: in.budget}}
+	r.tok.reset(size)
+	if digest {
+		r.sum = sha256.New()
+	}
+	return r
+}
+
+func (r *response) feed(b []byte) error {
+	if r.sum != nil {
+		r.sum.Write(b)
+	}
+	for len(b) > 0 {
+		tok, n, err := r.tok.next(b)
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+		if err := r.token(tok); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *response) token(tok token) error {
+	if tok.nested || tok.num != fieldResources || tok.kind == tokSmall {
+		return r.envelope(tok.raw)
+	}
+	switch {
+	case tok.kind == tokBegin && tok.size == 0:
+		return r.resource(nil)
+	case tok.kind == tokBegin && tok.size > maxResource:
+		r.long = newLong(r.in, r.shape(), tok.size, xds.ChunkTooLarge)
+	case tok.kind == tokData && r.long != nil:
+		return r.longPiece(tok)
+	case tok.kind == tokData && tok.last && len(r.scratch) == 0:
+		return r.resource(tok.raw)
+	case tok.kind == tokData:
+		return r.piece(tok)
+	}
+	return nil
+}
+
+func (r *response) envelope(raw []byte) error {
+	if len(raw) == 0 {
+		return nil
+	}
+	if !r.share.take(len(raw)) {
+		return errMemory
+	}
+	r.env = append(r.env, raw...)
+	return nil
+}
+
+// piece collects a resource that spans reads.
+func (r *response) piece(tok token) error {
+	grown := len(r.scratch) + len(tok.raw)
+	if grown > freeScratch && !r.share.take(len(tok.raw)) {
+		r.spill(uint64(grown) + r.tok.body)
+		return r.longPiece(tok)
+	}
+	if r.scratch == nil {
+		r.scratch = r.in.scratch.get()
+	}
+	r.scratch = append(r.scratch, tok.raw...)
+	if !tok.last {
+		return nil
+	}
+	err := r.resource(r.scratch)
+	r.scratch = r.in.scratch.put(r.scratch)
+	return err
+}
+
+// spill goes on without the bytes of the resource in hand.
+func (r *response) spill(size uint64) {
+	r.long = newLong(r.in, r.shape(), size, xds.ChunkBodyless)
+	r.long.feed(r.scratch)
+	r.scratch = r.in.scratch.put(r.scratch)
+}
+
+func (r *response) longPiece(tok token) error {
+	r.long.feed(tok.raw)
+	if !tok.last {
+		return nil
+	}
+	c := r.long.chunk()
+	r.long = nil
+	return r.keep(c)
+}
+
+// resource takes in a complete resource.
+func (r *response) resource(b []byte) error {
+	key := r.in.keyOf(b)
+	if r.in.tap.Known(key) {
+		return r.add(brief{key: key, size: uint32(len(b)), full: -1})
+	}
+	c := xds.Chunk{State: xds.ChunkRaw, Key: key, Size: len(b)}
+	c.Name, c.Type = labelsOf(r.shape(), b)
+	if r.share.take(len(b)) {
+		c.Raw = bytes.Clone(b)
+	} else {
+		c.State = xds.ChunkBodyless
+	}
+	return r.keep(c)
+}
+
+func (r *response) keep(c xds.Chunk) error {
+	r.full = append(r.full, c)
+	return r.add(brief{key: c.Key, size: uint32(c.Size), full: int32(len(r.full) - 1)})
+}
+
+func (r *response) add(b brief) error {
+	cost := briefCost
+	if b.full >= 0 {
+		cost += 128 + len(r.full[b.full].Name) + len(r.full[b.full].Type)
+	}
+	if !r.share.take(cost) {
+		return errMemory
+	}
+	r.brief = append(r.brief, b)
+	return nil
+}
+
+func (r *response) finish() (*xds.Message, error) {
+	if err := r.tok.end(); err != nil {
+		return nil, err
+	}
+	m := &xds.Message{Size: r.size, Envelope: r.env}
+	if xds.Debug(stringField(r.env, fieldTypeURL)) {
+		return r.omitted(m), nil
+	}
+	if m.Envelope == nil {
+		m.Envelope = []byte{}
+	}
+	m.Chunks = make([]xds.Chunk, len(r.brief))
+	for i, b := range r.brief {
+		m.Chunks[i] = r.expand(b)
+	}
+	return m, nil
+}
+
+// expand looks once more whether a body became known while its message was on
+// the way: many clients get the same push at once.
+func (r *response) expand(b brief) xds.Chunk {
+	if b.full < 0 {
+		return xds.Chunk{State: xds.ChunkKnown, Key: b.key, Size: int(b.size)}
+	}
+	c := r.full[b.full]
+	if c.State != xds.ChunkTooLarge && r.in.tap.Known(c.Key) {
+		return xds.Chunk{State: xds.ChunkKnown, Key: c.Key, Size: c.Size}
+	}
+	if c.State == xds.ChunkBodyless {
+		r.in.stats.BodiesDropped.Add(1)
+	}
+	return c
+}
+
+// omitted keeps of a debug answer what may be kept: it can be tens of megabytes.
+func (r *response) omitted(m *xds.Message) *xds.Message {
+	m.Omitted = "istiod debug answer"
+	if r.sum != nil {
+		m.Digest = xds.Digest(r.sum.Sum(nil)[:len(m.Digest)])
+	}
+	return m
+}
+
+func (r *response) drop() {
+	r.share.release()
+	if r.scratch != nil {
+		r.scratch = r.in.scratch.put(r.scratch)
+	}
+}
+
+// long reads a resource whose bytes are not kept: because it is too large, or
+// because the budget is used up.
+type long struct {
+	state xds.ChunkState
+	size  int
+	key   *xxh3.Hasher
+	sum   hash.Hash
+	label *labeler
+}
+
+func newLong(in *inspector, s shape, size uint64, state xds.ChunkState) *long {
+	l := &long{state: state, size: int(size), key: xxh3.NewSeed(in.seed), label: newLabeler(s, size)}
+	if state == xds.ChunkTooLarge {
+		l.sum = sha256.New()
+	}
+	return l
+}
+
+func (l *long) feed(b []byte) {
+	_, _ = l.key.Write(b)
+	if l.sum != nil {
+		l.sum.Write(b)
+	}
+	l.label.feed(b)
+}
+
+func (l *long) chunk() xds.Chunk {
+	c := xds.Chunk{State: l.state, Key: l.key.Sum128().Bytes(), Size: l.size}
+	c.Name, c.Type = l.label.labels()
+	if l.sum != nil {
+		c.Sum = xds.Digest(l.sum.Sum(nil)[:len(c.Sum)])
+	}
+	return c
+}
+
+// scratchPool lends buffers for resources that span reads.
+type scratchPool struct{ pool sync.Pool }
+
+const maxPooled = 256 << 10
+
+func (p *scratchPool) get() []byte {
+	if b, ok := p.pool.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, 4<<10)
+}
+
+// put takes b back and returns nil, for the field that held it.
+func (p *scratchPool) put(b []byte) []byte {
+	if cap(b) > 0 && cap(b) <= maxPooled {
+		b = b[:0]
+		p.pool.Put(&b)
+	}
+	return nil
+}
+
+// stringField is the last value of a string field at the top level of msg.
+func stringField(msg []byte, num int) string {
+	var s string
+	_ = eachField(msg, func(n int, c []byte) {
+		if n == num {
+			s = string(c)
+		}
+	})
+	return s
+}
