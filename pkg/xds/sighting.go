@@ -33,7 +33,11 @@ type Sighting struct {
 	Base  *BaseLine // SawBase
 	Push  uint64    // the push number that the file gives, 0 = count
 	Count uint64    // "repeat": so many equal pairs stand for one, 0 = 1
-	Extra []byte    // unknown fields of the line, a JSON object, kept on a round trip
+	// As is what the file says a request is: KindRequest, or KindAnswer (with Push
+	// 0: the push it answers is not there); 0 = to be worked out.
+	As    Kind
+	Gap   *Gap   // SawGap: more than the reason
+	Extra []byte // unknown fields of the line, a JSON object, kept on a round trip
 }
 
 // Bytes is what a sighting costs while it waits in a queue: its payload plus a
@@ -103,6 +107,7 @@ type Chunk struct {
 
 // BaseLine is a base as it stands in a transcript: with bodies.
 type BaseLine struct {
-	Base   Base
-	Bodies []Body
+	Sidecar Sidecar // whose it is
+	Base    Base
+	Bodies  []Body
 }

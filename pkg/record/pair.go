@@ -1,0 +1,294 @@
+package record
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+const (
+	// pushesKept is how many pushes of one (stream, type) an answer can still
+	// name. Answers to older ones become orphans.
+	pushesKept = 128
+	// answersParked is how many requests of a stream wait for their push. Beyond
+	// it the oldest becomes an orphan.
+	answersParked = 64
+	// parkedFor is how long one waits once time is told by Advance.
+	parkedFor = 10 * time.Second
+)
+
+// push is a response that was seen on a (stream, type).
+type push struct {
+	nonce    string
+	version  string
+	number   uint64
+	owner    xds.Sidecar
+	answered bool
+	sig      signature
+	held     *item // not written yet: it may turn out to repeat a rejected one
+}
+
+// sub is one type on one stream: nonces are scoped so.
+type sub struct {
+	pushes  []*push // oldest first
+	waiting []*waiter
+	storm   storm
+}
+
+// waiter is a request whose push was not seen yet, or one of the same type behind
+// such a one: their order is the order of subscriptions.
+type waiter struct {
+	it    *item
+	req   *xds.Request
+	since time.Time
+}
+
+func (st *stream) types() []string { return slices.Sorted(maps.Keys(st.subs)) }
+
+func (b *sub) add(p *push) {
+	b.pushes = append(b.pushes, p)
+	if len(b.pushes) > pushesKept {
+		b.pushes = slices.Delete(b.pushes, 0, 1)
+	}
+}
+
+// find returns the push that a nonce names: the oldest unanswered one, else the
+// newest. A server may use a nonce again.
+func (b *sub) find(nonce string) *push {
+	var p *push
+	for _, x := range b.pushes {
+		if x.nonce != nonce {
+			continue
+		}
+		p = x
+		if !x.answered {
+			return x
+		}
+	}
+	return p
+}
+
+// request records a request, once it is known what it is.
+func (r *Recorder) request(st *stream, s xds.Sighting) {
+	if !st.discovery || s.Msg == nil {
+		return
+	}
+	if s.Msg.Omitted != "" && len(s.Msg.Envelope) == 0 {
+		st.gap(r, s, "request not kept: "+s.Msg.Omitted)
+		return
+	}
+	q, err := parseRequest(s.Msg.Envelope, st.delta(s.Msg, false))
+	if err != nil {
+		st.gap(r, s, "request not decodable: "+err.Error())
+		return
+	}
+	it := r.requestItem(st, s, &q)
+	b := st.sub(q.Type)
+	if r.told(st, b, s, it, &q.Request) {
+		return
+	}
+	if len(b.waiting) > 0 || !b.place(r, it, &q.Request) {
+		b.park(r, st, it, &q.Request)
+	}
+}
+
+// requestItem is the request as a record, secrets taken out, its node apart.
+func (r *Recorder) requestItem(st *stream, s xds.Sighting, q *request) *item {
+	q.Size = size(s.Msg)
+	if q.Type == "" {
+		q.Type = impliedType(st.method)
+	}
+	it := &item{}
+	if q.hasNode {
+		r.owner(st, s, q.node)
+		b := xds.NewBody(r.red.node(q.node))
+		q.Node = b.Digest
+		it.bodies = append(it.bodies, b)
+	}
+	r.red.request(&q.Request)
+	it.rec = st.record(s, xds.Record{})
+	return it
+}
+
+func size(m *xds.Message) int {
+	if m.Size > 0 {
+		return m.Size
+	}
+	n := len(m.Envelope)
+	for _, c := range m.Chunks {
+		n += c.Size
+	}
+	return n
+}
+
+// owner checks a node against the stream's owner. The first node owns the stream.
+func (r *Recorder) owner(st *stream, s xds.Sighting, node []byte) {
+	id := Identity(node)
+	if st.owner.IsZero() {
+		st.owner = id
+	}
+	if id != st.owner && !st.mixed {
+		st.mixed = true
+		st.gap(r, s, secondNode+id.FullName()+", on a stream of "+st.owner.FullName()+", which keeps it")
+	}
+}
+
+// secondNode starts the reason of the gap that tells of one.
+const secondNode = "a second node, "
+
+// told handles what a file says about a request; live, nobody tells.
+func (r *Recorder) told(st *stream, b *sub, s xds.Sighting, it *item, q *xds.Request) bool {
+	switch {
+	case s.As == xds.KindRequest:
+		b.subscribe(r, it, q)
+		return true
+	case s.Push == 0 && s.As == xds.KindAnswer:
+		it.answer(q, 0, s.Count)
+		r.out = append(r.out, it)
+		return true
+	case s.Push == 0:
+		return false
+	}
+	p := b.find(q.Nonce)
+	if p == nil || p.number != s.Push {
+		p = &push{nonce: q.Nonce, number: s.Push, owner: st.owner}
+		b.add(p)
+	}
+	if s.Count == 0 {
+		b.answer(r, p, it, q)
+		return true
+	}
+	p.answered = true
+	it.answer(q, p.number, s.Count)
+	r.out = append(r.out, it)
+	return true
+}
+
+// place writes the request as an answer or a subscription; false if neither is
+// certain yet, because a push with its nonce was not seen.
+func (b *sub) place(r *Recorder, it *item, q *xds.Request) bool {
+	p := b.find(q.Nonce)
+	switch {
+	case q.Nonce == "" && (p == nil || p.answered || !emptyNonceAnswer(p, q)):
+		b.subscribe(r, it, q)
+	case p == nil:
+		return false
+	case p.answered && q.Error == nil:
+		b.subscribe(r, it, q)
+	default:
+		b.answer(r, p, it, q)
+	}
+	return true
+}
+
+// emptyNonceAnswer tells an answer to a push without a nonce from a subscription.
+func emptyNonceAnswer(p *push, q *xds.Request) bool {
+	return q.Error != nil || !q.Delta && q.Version != "" && q.Version == p.version
+}
+
+func (b *sub) subscribe(r *Recorder, it *item, q *xds.Request) {
+	b.flush(r)
+	it.rec.Kind, it.rec.Request = xds.KindRequest, q
+	r.out = append(r.out, it)
+}
+
+// answer makes the item an answer record.
+func (it *item) answer(q *xds.Request, number, repeat uint64) {
+	it.rec.Kind, it.rec.Answer = xds.KindAnswer, &xds.Answer{Request: *q, Push: number, Repeat: repeat}
+}
+
+func (b *sub) park(r *Recorder, st *stream, it *item, q *xds.Request) {
+	b.waiting = append(b.waiting, &waiter{it: it, req: q})
+	st.waiting++
+	if st.waiting > answersParked {
+		b.release(r, st)
+	}
+}
+
+// release gives up on the oldest that waits: it becomes an orphan.
+func (b *sub) release(r *Recorder, st *stream) {
+	w := b.waiting[0]
+	b.waiting = b.waiting[1:]
+	st.waiting--
+	b.flush(r)
+	w.it.answer(w.req, 0, 0)
+	r.out = append(r.out, w.it)
+	b.drain(r, st)
+}
+
+// drain writes those that wait no more.
+func (b *sub) drain(r *Recorder, st *stream) {
+	for len(b.waiting) > 0 && b.place(r, b.waiting[0].it, b.waiting[0].req) {
+		b.waiting = b.waiting[1:]
+		st.waiting--
+	}
+}
+
+// orphan gives up on all that wait.
+func (b *sub) orphan(r *Recorder, st *stream) {
+	for len(b.waiting) > 0 {
+		b.release(r, st)
+	}
+}
+
+// response records a push, unless it may repeat one that was rejected.
+func (r *Recorder) response(st *stream, s xds.Sighting) {
+	if !st.discovery || s.Msg == nil {
+		return
+	}
+	delta := st.delta(s.Msg, true)
+	p, chunks, err := parsePush(s.Msg.Envelope, delta)
+	if p.Type == "" {
+		p.Type = impliedType(st.method)
+	}
+	if err != nil {
+		st.gap(r, s, "response not decodable: "+err.Error())
+		return
+	}
+	it := &item{}
+	p.Size, p.Omitted = size(s.Msg), s.Msg.Omitted
+	for _, c := range append(slices.Clip(s.Msg.Chunks), chunks...) {
+		e, err := r.entry(c, delta, it)
+		if err != nil {
+			st.gap(r, s, "resource not decodable: "+err.Error(), p.Type)
+			return
+		}
+		p.Resources = append(p.Resources, e)
+	}
+	p.Rest = r.red.message("envoy.service.discovery.v3.DiscoveryResponse", p.Rest)
+	it.rec = st.record(s, xds.Record{Kind: xds.KindPush, Push: p})
+	b := st.sub(p.Type)
+	b.push(r, it, s.Push)
+	b.drain(r, st)
+}
+
+// push takes a response that was read.
+func (b *sub) push(r *Recorder, it *item, told uint64) {
+	rec := it.rec.Push
+	p := &push{nonce: rec.Nonce, version: rec.Version, owner: it.rec.Sidecar, sig: r.signature(rec)}
+	b.add(p)
+	if told == 0 && b.storm.repeats(p.sig) {
+		p.held = it
+		b.storm.held = append(b.storm.held, p)
+		if len(b.storm.held) > stormHeld {
+			b.flush(r)
+		}
+		return
+	}
+	b.flush(r)
+	b.storm.end()
+	r.write(p, it, told)
+}
+
+// write numbers a push and sends it off.
+func (r *Recorder) write(p *push, it *item, told uint64) {
+	n := told
+	if n == 0 {
+		n = r.pushes[p.owner] + 1
+	}
+	r.pushes[p.owner] = max(r.pushes[p.owner], n)
+	p.number, it.rec.Push.Number = n, n
+	r.out = append(r.out, it)
+}

@@ -1,0 +1,101 @@
+package record
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"slices"
+	"strings"
+
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+// Marker stands before the hash that replaces a secret.
+const Marker = "xdsproxy-redacted:"
+
+// redactor takes secrets out of bytes before a record is made of them.
+type redactor struct {
+	key    []byte
+	opaque Opaque
+	seed   uint64 // for hashes that never leave memory
+}
+
+func newRedactor(key []byte, opaque Opaque) *redactor {
+	sum := sha256.Sum256(key)
+	return &redactor{key: key, opaque: opaque, seed: binary.LittleEndian.Uint64(sum[:])}
+}
+
+// mark is what stands in the place of b: it changes when b does, and tells
+// nothing about b to who has not the key.
+func (r *redactor) mark(b []byte) string {
+	if marked(b) {
+		return string(b)
+	}
+	h := hmac.New(sha256.New, r.key)
+	h.Write(b)
+	return Marker + hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// marked reports whether b is a mark already, so that redacting twice changes
+// nothing.
+func marked(b []byte) bool {
+	if len(b) != len(Marker)+16 || string(b[:len(Marker)]) != Marker {
+		return false
+	}
+	_, err := hex.DecodeString(string(b[len(Marker):]))
+	return err == nil
+}
+
+func (r *redactor) any(b []byte) []byte                  { return b }
+func (r *redactor) node(b []byte) []byte                 { return b }
+func (r *redactor) message(name string, b []byte) []byte { return b }
+func (r *redactor) text(s string) string                 { return s }
+
+func (r *redactor) request(q *xds.Request) {
+	if q.Error != nil {
+		q.Error.Message = r.text(q.Error.Message)
+		q.Error.Rest = r.message("google.rpc.Status", q.Error.Rest)
+	}
+	q.Rest = r.message("envoy.service.discovery.v3.DiscoveryRequest", q.Rest)
+}
+
+func (r *redactor) open(o *xds.Open) *xds.Open {
+	if o == nil {
+		return &xds.Open{}
+	}
+	c := *o
+	c.Metadata = r.metadata(o.Metadata)
+	return &c
+}
+
+func (r *redactor) close(o *xds.Close) *xds.Close {
+	if o == nil {
+		return &xds.Close{}
+	}
+	c := *o
+	c.Message = r.text(o.Message)
+	c.Trailer = r.metadata(o.Trailer)
+	return &c
+}
+
+// metadata keeps the values of names that are known to be harmless, and the other
+// names without a value.
+func (r *redactor) metadata(m map[string][]string) map[string][]string {
+	if m == nil {
+		return nil
+	}
+	out := make(map[string][]string, len(m))
+	for k, vs := range m {
+		name := strings.ToLower(k)
+		grpc := strings.HasPrefix(name, "grpc-") && !strings.HasSuffix(name, "-bin")
+		kept := []string{}
+		if grpc || slices.Contains([]string{":authority", "content-type", "user-agent", "clusterid"}, name) {
+			for _, v := range vs {
+				kept = append(kept, r.text(v))
+			}
+		}
+		out[k] = kept
+	}
+	return out
+}

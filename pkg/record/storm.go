@@ -1,0 +1,153 @@
+package record
+
+import (
+	"fmt"
+	"math/bits"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+// stormHeld is how many pushes wait to be judged equal; beyond it they are
+// written.
+const stormHeld = 64
+
+// storm is a push that is rejected and comes again, and again: servers that take
+// a NACK for a request send the same push at once, thousands of times a second.
+// The first pair stands in the history, the others are a count.
+type storm struct {
+	push   signature // of the rejected push; empty: no storm can begin
+	nack   string
+	number uint64
+	owner  xds.Sidecar
+	count  uint64
+	last   *item // the newest counted answer
+	since  time.Time
+	held   []*push // equal pushes whose answer is not there yet
+}
+
+// signature stands for what a push says, whatever its nonce, version and order.
+// The zero signature equals none.
+type signature struct{ hi, lo, n uint64 }
+
+func (s *storm) repeats(sig signature) bool { return sig.n != 0 && sig == s.push }
+
+func (s *storm) end() { *s = storm{} }
+
+func (r *Recorder) signature(p *xds.Push) signature {
+	if p.Omitted != "" {
+		return signature{}
+	}
+	sum := signature{n: 1}
+	add := func(s string) {
+		h := xxh3.HashString128Seed(s, r.red.seed)
+		var carry uint64
+		sum.lo, carry = bits.Add64(sum.lo, h.Lo, 0)
+		sum.hi, _ = bits.Add64(sum.hi, h.Hi, carry)
+		sum.n++
+	}
+	for _, e := range p.Resources {
+		if e.State == xds.EntryBodyless {
+			return signature{} // what it held is not known
+		}
+		add(string(e.Digest[:]) + string(rune(e.State)) + e.Name)
+	}
+	for _, name := range p.Removed {
+		add("-" + name)
+	}
+	return sum
+}
+
+// nackSignature is all of a NACK but its nonce.
+func nackSignature(q *xds.Request) string {
+	return fmt.Sprintf("%d %q %q %q %q %q", q.Error.Code, q.Error.Message, q.Version, q.Names, q.Unsubscribe, q.Error.Rest)
+}
+
+// answer takes the answer to p.
+func (b *sub) answer(r *Recorder, p *push, it *item, q *xds.Request) {
+	s := &b.storm
+	if p.held != nil && q.Error != nil && nackSignature(q) == s.nack {
+		s.one(p, it, q)
+		return
+	}
+	b.flush(r)
+	again := p.answered
+	p.answered = true
+	it.rec.Sidecar = p.owner
+	it.answer(q, p.number, 0)
+	r.out = append(r.out, it)
+	if again {
+		return
+	}
+	s.end()
+	if q.Error != nil && p.sig.n != 0 {
+		*s = storm{push: p.sig, nack: nackSignature(q), number: p.number, owner: p.owner}
+	}
+}
+
+// one counts an equal pair.
+func (s *storm) one(p *push, it *item, q *xds.Request) {
+	p.answered, p.held, p.number = true, nil, s.number
+	for i, h := range s.held {
+		if h == p {
+			s.held = append(s.held[:i], s.held[i+1:]...)
+			break
+		}
+	}
+	if s.count == 0 {
+		s.since = it.rec.Time
+	}
+	s.count++
+	it.rec.Sidecar = s.owner
+	it.answer(q, s.number, s.count)
+	s.last = it
+}
+
+// flush writes the count, then the pushes that are held.
+func (b *sub) flush(r *Recorder) {
+	s := &b.storm
+	if s.count > 0 {
+		r.out = append(r.out, s.last)
+		s.count, s.last = 0, nil
+	}
+	held := s.held
+	s.held = nil
+	for _, p := range held {
+		it := p.held
+		p.held = nil
+		r.write(p, it, 0)
+	}
+}
+
+// advance writes what has waited long enough at t: a storm's count after a
+// second, an answer without its push after ten.
+func (b *sub) advance(r *Recorder, st *stream, t time.Time) {
+	if b.storm.due(t) {
+		b.flush(r)
+	}
+	for len(b.waiting) > 0 {
+		w := b.waiting[0]
+		if w.since.IsZero() {
+			w.since = t // its own time may be of another clock
+		}
+		if t.Sub(w.since) < parkedFor {
+			return
+		}
+		b.release(r, st)
+	}
+}
+
+// due: a clock that was set back does not hold a storm up.
+func (s *storm) due(t time.Time) bool {
+	since := s.since
+	if s.count == 0 {
+		if len(s.held) == 0 {
+			return false
+		}
+		since = s.held[0].held.rec.Time
+	}
+	d := t.Sub(since)
+	return d < 0 || d >= time.Second
+}
