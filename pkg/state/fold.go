@@ -1,0 +1,90 @@
+package state
+
+import (
+	"slices"
+
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+// Fold turns records into the state of every sidecar they speak of. The same
+// records give the same state, from whatever Source and however late they are
+// read. It is used by one goroutine; what it hands out are values.
+type Fold struct {
+	deps  Deps
+	sides map[xds.Sidecar]*side
+	order []xds.Sidecar // by first record
+}
+
+// New returns a Fold that knows of nobody. A nil Deps means that nothing warms:
+// what is accepted is active.
+func New(deps Deps) *Fold {
+	if deps == nil {
+		deps = func(string, xds.Digest) []Ref { return nil }
+	}
+	return &Fold{deps: deps, sides: map[xds.Sidecar]*side{}}
+}
+
+// Step is what one record did to the sidecar it concerns.
+type Step struct {
+	ID xds.Sidecar // zero: the record concerned nobody, or everybody (a gap)
+	// Before and After are the active snapshots around the record; one pointer
+	// when nothing that takes traffic differs.
+	Before, After *Snapshot
+	Incarnation   bool        // a new life began with this record: Before belongs to the former one
+	Rejected      []Rejection // episodes that began here
+	Cleared       []Rejection // episodes that ended here
+}
+
+// Apply folds one record. Records come in order of Seq. One that belongs to
+// nobody changes nothing, except a gap, which concerns everybody.
+func (f *Fold) Apply(r xds.Record) Step {
+	if r.Sidecar.IsZero() {
+		if r.Kind == xds.KindGap && r.Gap != nil {
+			for _, s := range f.sides {
+				s.gap(r.Gap)
+			}
+		}
+		return Step{}
+	}
+	if r.Kind == xds.KindBase && r.Base != nil {
+		return f.restore(r)
+	}
+	s := f.side(r.Sidecar)
+	step := Step{ID: s.id, Before: s.active}
+	s.apply(r, &step)
+	step.After = s.active
+	return step
+}
+
+func (f *Fold) side(id xds.Sidecar) *side {
+	s := f.sides[id]
+	if s == nil {
+		s = newSide(id, f.deps)
+		f.sides[id] = s
+		f.order = append(f.order, id)
+	}
+	return s
+}
+
+// Sidecars lists those there were records of, in order of their first one.
+func (f *Fold) Sidecars() []xds.Sidecar { return slices.Clone(f.order) }
+
+// Active is what takes traffic at a sidecar now; nil for one that is not known.
+func (f *Fold) Active(id xds.Sidecar) *Snapshot {
+	if s := f.sides[id]; s != nil {
+		return s.active
+	}
+	return nil
+}
+
+// Fork returns a Fold that knows one sidecar only, in the state it is in here,
+// and that goes its own way from now on. It costs what the sidecar has in
+// streams, not in resources.
+func (f *Fold) Fork(id xds.Sidecar) *Fold {
+	out := New(f.deps)
+	if s := f.sides[id]; s != nil {
+		out.sides[id] = s.clone()
+		out.order = append(out.order, id)
+	}
+	return out
+}
