@@ -8,7 +8,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 FUZZTIME  ?= 20s
 export ENVOY_BIN ?= $(shell hack/find-envoy)
 
-.PHONY: build demo test e2e lint fuzz bench tools clean
+.PHONY: build demo test lint fuzz oracle bench tools clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/xdsproxy
@@ -28,6 +28,14 @@ lint: $(LINT)
 # Each fuzz target for FUZZTIME, seeds from real bytes.
 fuzz:
 	hack/fuzz $(FUZZTIME)
+
+# Random configurations on a live Envoy against the evaluator, about N probes;
+# SEED=0 draws a new seed, which is printed when something is wrong.
+N    ?= 1000
+SEED ?= 0
+oracle: tools
+	ENVOY_BIN=$$(hack/find-envoy) CI=true $(GO) test ./test/live -run 'RealEnvoy' -count=1 -v -timeout 80m \
+	  -args -rapid.checks=$$(( ($(N) + 39) / 40 )) -rapid.seed=$(SEED)
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./pkg/...
