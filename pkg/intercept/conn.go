@@ -90,6 +90,12 @@ func (c *Conn) detach(r GapReason, reason string, at time.Time) {
 	}
 	c.in.stats.Detached.Add(1)
 	c.in.stats.gaps[r].Add(1)
+	c.tellAll(reason, at)
+}
+
+// tellAll gives each discovery stream a gap; a tap that fails has been told enough.
+func (c *Conn) tellAll(reason string, at time.Time) {
+	defer func() { _ = recover() }()
 	told := false
 	for _, s := range c.live() {
 		if k := s.is(); k == kindSotW || k == kindDelta {
@@ -136,11 +142,16 @@ func (c *Conn) Close() {
 	c.Up.flush()
 	c.Down.flush()
 	for _, s := range c.live() {
-		s.close(c.lastClose(), at)
+		c.closeLast(s, at)
 	}
 	c.mu.Lock()
 	clear(c.streams)
 	c.mu.Unlock()
+}
+
+func (c *Conn) closeLast(s *stream, at time.Time) {
+	defer c.Up.rescue()
+	s.close(c.lastClose(), at)
 }
 
 func (c *Conn) lastClose() *xds.Close {
