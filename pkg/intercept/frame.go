@@ -87,7 +87,7 @@ func (p *frames) feed(b []byte) error {
 			if p.n < frameHeaderLen {
 				return nil
 			}
-			if err := p.start(); err != nil {
+			if err := p.start(); err != nil || len(b) == 0 {
 				return err
 			}
 		}
