@@ -33,7 +33,7 @@ type half struct {
 	open     bool   // inside a message
 	body     body   // nil: the message is counted only
 	since    time.Time
-	dead     bool // nothing more is read
+	dead     bool   // nothing more is read
 	status   string // of HTTP
 }
 
