@@ -38,7 +38,7 @@ func extentOf(s xds.Shift) extent {
 		if narrow(c) {
 			continue
 		}
-		if hostsOnly(c) {
+		if hostsOnly(c) || ownAddresses(s, c) {
 			out = max(out, hostExtent(s))
 			continue
 		}
@@ -61,6 +61,25 @@ func hostExtent(s xds.Shift) extent {
 		return single
 	}
 	return declared
+}
+
+// ownAddresses reports whether a cell that looks like a network is a run of
+// single addresses, each with a listener of its own: cells join neighbours.
+func ownAddresses(s xds.Shift, c xds.Cell) bool {
+	const most = 1024
+	v4, v6 := sizes(c)
+	return v4+v6 <= most && (exactName(s.After.Listener) || exactName(s.Before.Listener))
+}
+
+// exactName reports whether a listener has Istio's name for a listener on one
+// address, IP_port.
+func exactName(name string) bool {
+	i := strings.LastIndexByte(name, '_')
+	if i < 0 {
+		return false
+	}
+	ip, err := netip.ParseAddr(name[:i])
+	return err == nil && !ip.IsUnspecified()
 }
 
 // wildcard reports whether a listener name is that of a wildcard or catch-all

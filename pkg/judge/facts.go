@@ -56,7 +56,7 @@ func (in Input) factEvent(f Fact, r factRule) xds.Event {
 	}
 	in.stamp(&e, f.Resource.Type, f.Resource.Name, f.Message, e.Push)
 	e.Group = hash16(strings.Join([]string{string(f.Kind), f.Resource.Type, f.Resource.Name, f.Message}, "\x00"))
-	e.Remedies = in.remedies(e, xds.Shift{})
+	e.Remedies = in.remedies(e, xds.Shift{}, declared)
 	return e
 }
 

@@ -18,7 +18,7 @@ func (in Input) flap(e xds.Event, n int) xds.Event {
 	f.Summary = fmt.Sprintf("%s: %s went to and fro between %s and %s, %d times in %s",
 		portPhrase(e.Ports), destPhrase(e.Cells), place(*e.Before), place(*e.After), n, FlapWindow)
 	in.stamp(&f, swingKey(e))
-	f.Remedies = in.remedies(f, xds.Shift{})
+	f.Remedies = in.remedies(f, xds.Shift{}, declared)
 	return f
 }
 

@@ -19,17 +19,18 @@ type remedyRule struct {
 var (
 	captures  = []xds.EventKind{xds.EvCapture, xds.EvDeadCapture, xds.EvOpened, xds.EvStanding}
 	inspected = []xds.EventKind{xds.EvStalled, xds.EvInspected}
+	disturbed = slices.Concat(captures, inspected)
 )
 
 // remedyRules is the whole table, in the order in which remedies are shown.
 var remedyRules = []remedyRule{
 	// A service entry without addresses took a port.
-	{captures, entryWide, addressesOnEntry},
-	{append(captures, inspected...), hasWitness, ownEntry},
-	{append(captures, inspected...), foreignOwner, exportToOwn},
-	{append(captures, inspected...), hasNamespace, sidecarScope},
+	{captures, entryTookPort, addressesOnEntry},
+	{disturbed, hasWitness, ownEntry},
+	{disturbed, foreignOwner, exportToOwn},
+	{disturbed, hasNamespace, sidecarScope},
 	{captures, dnsCaptureHelps, dnsCapture},
-	{append(captures, inspected...), onePort, excludePort},
+	{disturbed, onePort, excludePort},
 	// A port is read before it is passed on.
 	{inspected, hasOwner, nameProtocol},
 	{inspected, anyway, detectionTimeout},
@@ -62,21 +63,27 @@ type situation struct {
 	endpoints []xds.Endpoint
 }
 
-func (in Input) remedies(e xds.Event, shift xds.Shift) []xds.Remedy {
-	s := situation{e: e, node: in.Node, endpoints: shift.After.Endpoints, port: parsePorts(e.Ports).single()}
+// remedies writes what applies. Where only what its owner declares is concerned
+// there is nothing to get out of.
+func (in Input) remedies(e xds.Event, shift xds.Shift, size extent) []xds.Remedy {
+	s, out := situationOf(e, shift, in.Node), []xds.Remedy{}
+	for _, r := range remedyRules {
+		if slices.Contains(r.kinds, e.Kind) && r.when(s) && (size > declared || !slices.Contains(disturbed, e.Kind)) {
+			out = append(out, r.write(s))
+		}
+	}
+	return out
+}
+
+func situationOf(e xds.Event, shift xds.Shift, n Node) situation {
+	s := situation{e: e, node: n, endpoints: shift.After.Endpoints, port: parsePorts(e.Ports).single()}
 	if e.Owner != nil {
 		s.owner = *e.Owner
 	}
 	if i := strings.LastIndexByte(e.Witness, ':'); i >= 0 {
 		s.addr = strings.Trim(e.Witness[:i], "[]")
 	}
-	out := []xds.Remedy{}
-	for _, r := range remedyRules {
-		if slices.Contains(r.kinds, e.Kind) && r.when(s) {
-			out = append(out, r.write(s))
-		}
-	}
-	return out
+	return s
 }
 
 func anyway(situation) bool         { return true }
@@ -86,7 +93,7 @@ func hasWitness(s situation) bool   { return s.addr != "" && s.port != 0 }
 func hasNamespace(s situation) bool { return s.node.Namespace != "" }
 
 func foreignOwner(s situation) bool {
-	return hasOwner(s) && isEntry(s) && s.owner.Namespace != "" && s.owner.Namespace != s.node.Namespace
+	return hasOwner(s) && s.owner.Namespace != "" && s.owner.Namespace != s.node.Namespace
 }
 
 // isEntry: without a word about the kind, a host that no cluster suffix ends
@@ -95,18 +102,14 @@ func isEntry(s situation) bool {
 	return s.owner.Kind == "ServiceEntry" || s.owner.Kind == "" && s.owner.Host != "" && !strings.HasSuffix(s.owner.Host, ".svc.cluster.local")
 }
 
-// entryWide: a service entry that took more than its own addresses.
-func entryWide(s situation) bool { return isEntry(s) && !hostsOnly(joined(s.e.Cells)) }
-
-func joined(cells []xds.Cell) xds.Cell {
-	return xds.Cell{Destinations: union(cells, func(c xds.Cell) []string { return c.Destinations })}
-}
+// entryTookPort: a service entry took more than addresses of its own.
+func entryTookPort(s situation) bool { return isEntry(s) && s.port != 0 }
 
 // dnsCaptureHelps: an allocated address is used only by proxies that answer
 // DNS themselves, and never for resolution NONE (there is nothing to resolve)
 // or wildcard hosts.
 func dnsCaptureHelps(s situation) bool {
-	return entryWide(s) && !s.node.DNSCapture && s.e.After != nil && s.e.After.Target != "original-dst" && !strings.Contains(s.owner.Host, "*")
+	return entryTookPort(s) && !s.node.DNSCapture && s.e.After != nil && s.e.After.Target != "original-dst" && !strings.Contains(s.owner.Host, "*")
 }
 
 func wasServed(s situation) bool {

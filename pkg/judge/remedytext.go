@@ -14,11 +14,14 @@ const api = "networking.istio.io/v1beta1"
 
 func addressesOnEntry(s situation) xds.Remedy {
 	addr, comment := s.serviceAddress()
+	why := fmt.Sprintf("A TCP entry without addresses owns port %s of every destination. With addresses it gets listeners for these alone, and the port passes through again. "+
+		"This is for the owners of namespace %s to do; its name is guessed from the host.", s.e.Ports, s.ownerNamespace())
+	if s.resolution() == "NONE" {
+		why += " Allocated addresses are no way out: an entry with resolution NONE never gets one."
+	}
 	return xds.Remedy{
-		Title: fmt.Sprintf("Give %s addresses", s.object()),
-		Why: fmt.Sprintf("A TCP ServiceEntry without addresses owns port %s of every destination. With addresses it gets listeners for these alone, and the port passes through again. "+
-			"Its owners are those of namespace %s; the name below is a guess from its host.", s.e.Ports, s.ownerNamespace()),
-		YAML: entry(label(s.owner.Host), s.ownerNamespace(), s.owner.Host, fmt.Sprintf("  addresses:\n  - %s%s\n", addr, comment), s.port, "TCP", s.resolution(), ""),
+		Title: fmt.Sprintf("Give %s addresses", s.object()), Why: why,
+		YAML: entry(label(s.owner.Host), s.ownerNamespace(), s.owner.Host, fmt.Sprintf("  addresses:\n  - %q%s\n", addr, comment), s.port, "TCP", s.resolution(), ""),
 	}
 }
 
@@ -49,9 +52,9 @@ func (s situation) resolution() string {
 
 func ownEntry(s situation) xds.Remedy {
 	return xds.Remedy{
-		Title: fmt.Sprintf("Declare %s:%d in namespace %s", s.addr, s.port, s.namespace()),
+		Title: fmt.Sprintf("Declare your own destination in namespace %s, here %s port %d", s.namespace(), s.addr, s.port),
 		Why: fmt.Sprintf("A listener for one address is chosen before the one for the whole port, and it reads no bytes first. With resolution NONE connections go on to %s as they did. "+
-			"Needs nobody else; do it for every address you depend on. exportTo keeps it in your namespace.", s.addr),
+			"It needs nobody else. List every address that you depend on; exportTo keeps the entry in your namespace.", s.addr),
 		YAML: entry(label("own-"+s.addr+fmt.Sprintf("-%d", s.port)), s.namespace(), label(s.addr)+".external", fmt.Sprintf("  addresses:\n  - %q\n", s.addr), s.port, "TCP", "NONE", "  location: MESH_EXTERNAL\n  exportTo:\n  - \".\"\n"),
 	}
 }
@@ -69,10 +72,14 @@ func entry(name, ns, host, addresses string, port int, protocol, resolution, mor
 }
 
 func exportToOwn(s situation) xds.Remedy {
+	yaml, where := "spec:\n  exportTo:\n  - \".\"\n", "Add this to its spec."
+	if s.owner.Kind == "Service" {
+		yaml, where = "metadata:\n  annotations:\n    networking.istio.io/exportTo: \".\"\n", "Add this annotation to it."
+	}
 	return xds.Remedy{
 		Title: fmt.Sprintf("Keep %s inside namespace %s", s.object(), s.ownerNamespace()),
-		Why:   fmt.Sprintf("Only sidecars of namespace %s see it then, and your port %s is free again. Add this to its spec (or to the Service as annotation networking.istio.io/exportTo).", s.ownerNamespace(), s.e.Ports),
-		YAML:  "spec:\n  exportTo:\n  - \".\"\n",
+		Why:   fmt.Sprintf("Only sidecars of namespace %s see it then, and your port %s is free again. %s", s.ownerNamespace(), s.e.Ports, where),
+		YAML:  yaml,
 	}
 }
 

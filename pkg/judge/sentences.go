@@ -10,28 +10,35 @@ import (
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
-// sentences says per kind what happened to "port P: these destinations".
+// sentences says per kind what happened to "port P: these destinations". The
+// verbs have one form for one destination and for many.
 var sentences = map[xds.EventKind]func(before, after xds.Side) string{
-	xds.EvCapture:     func(b, a xds.Side) string { return "left passthrough for " + place(a) },
-	xds.EvDeadCapture: func(b, a xds.Side) string { return "left passthrough for " + place(a) },
+	xds.EvCapture:     left,
+	xds.EvDeadCapture: left,
+	xds.EvRelease:     left,
+	xds.EvRetarget:    left,
+	xds.EvOpened:      func(b, a xds.Side) string { return "went from blocked to " + place(a) },
+	xds.EvClosed:      func(b, a xds.Side) string { return fmt.Sprintf("left %s and became blocked", place(b)) },
 	xds.EvInspected: func(b, a xds.Side) string {
-		return fmt.Sprintf("still pass through, but %s now reads their first bytes (%s, was %s)", listener(a), a.Inspection, firstOf(b.Inspection, "none"))
+		return fmt.Sprintf("kept passing through, but %s now waits for the first bytes and reads them", listener(a))
 	},
 	xds.EvStalled: func(b, a xds.Side) string {
-		return fmt.Sprintf("left %s and now hang: %s waits for the client to speak first", place(b), listener(a))
+		return fmt.Sprintf("left %s and got stuck: %s waits for the client to speak first", place(b), listener(a))
 	},
-	xds.EvClosed:    func(b, a xds.Side) string { return fmt.Sprintf("left %s and are blocked now", place(b)) },
-	xds.EvOpened:    func(b, a xds.Side) string { return "were blocked and now go to " + place(a) },
-	xds.EvRelease:   func(b, a xds.Side) string { return fmt.Sprintf("left %s for passthrough", place(b)) },
-	xds.EvRetarget:  func(b, a xds.Side) string { return fmt.Sprintf("left %s for %s", place(b), place(a)) },
-	xds.EvTransport: transportSentence,
-	xds.EvDead:      deadSentence,
-	xds.EvRevived:   func(b, a xds.Side) string { return fmt.Sprintf("reach %s again (%s before)", place(a), stateWord(b)) },
+	xds.EvTransport: func(b, a xds.Side) string {
+		return fmt.Sprintf("stayed with %s, but moved from %s to %s", place(a), dress(b), dress(a))
+	},
+	xds.EvDead:    deadSentence,
+	xds.EvRevived: func(b, a xds.Side) string { return fmt.Sprintf("got back to %s (%s before)", place(a), stateWord(b)) },
 	xds.EvUnsure: func(b, a xds.Side) string {
-		return fmt.Sprintf("went to %s; where they go now cannot be told: %s", place(b), firstOf(a.Reason, "no reason given"))
+		return fmt.Sprintf("left %s for a place that cannot be told: %s", place(b), firstOf(a.Reason, "no reason given"))
 	},
-	xds.EvStanding: func(b, a xds.Side) string { return "go to " + place(a) + " since before this history starts" },
+	xds.EvStanding: func(_, a xds.Side) string {
+		return fmt.Sprintf("had left passthrough before this history began, for %s", place(a))
+	},
 }
+
+func left(b, a xds.Side) string { return fmt.Sprintf("left %s for %s", place(b), place(a)) }
 
 // summary is one plain sentence about a shift.
 func summary(e xds.Event, s xds.Shift) string {
@@ -125,13 +132,9 @@ func stateWord(s xds.Side) string {
 
 func deadSentence(b, a xds.Side) string {
 	if b.Cluster != "" && b.Cluster == a.Cluster {
-		return "still go to " + place(a)
+		return "stayed with " + place(a)
 	}
-	return fmt.Sprintf("left %s for %s", place(b), place(a))
-}
-
-func transportSentence(b, a xds.Side) string {
-	return fmt.Sprintf("still go to %s, now with %s instead of %s", place(a), dress(a), dress(b))
+	return left(b, a)
 }
 
 func dress(s xds.Side) string {

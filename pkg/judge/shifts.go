@@ -92,11 +92,7 @@ func mergeKey(f found) string {
 	if outage(f.kind, f.shift.After) {
 		before, owner = "", ""
 	}
-	key := []string{string(f.kind), before, sideKey(SideOf(f.shift.After)), owner}
-	if f.kind == xds.EvInspected {
-		key = append(key, f.shift.Before.Inspection, f.shift.After.Inspection)
-	}
-	return strings.Join(key, "\x00")
+	return strings.Join([]string{string(f.kind), before, sideKey(SideOf(f.shift.After)), owner}, "\x00")
 }
 
 // merge makes one event of the shifts of one key.
@@ -126,7 +122,7 @@ func (in Input) merge(fs []found) xds.Event {
 	e.Cells, e.More = limitCells(mergeCells(cells))
 	in.stamp(&e, strings.Split(mergeKey(lead), "\x00")...)
 	e.Summary = summary(e, lead.shift)
-	e.Remedies = in.remedies(e, lead.shift)
+	e.Remedies = in.remedies(e, lead.shift, lead.extent)
 	return e
 }
 

@@ -26,6 +26,6 @@ func (in Input) standingEvent(f Fact, owner *xds.Owner, after xds.Side, key stri
 	e.Cells, e.Ports, e.Witness = f.Shift.Cells, portsOf(f.Shift.Cells).String(), f.Shift.Witness
 	in.stamp(&e, key, e.Ports)
 	e.Summary = summary(e, *f.Shift)
-	e.Remedies = in.remedies(e, *f.Shift)
+	e.Remedies = in.remedies(e, *f.Shift, wide)
 	return e
 }
