@@ -82,6 +82,9 @@ func (p *parts) rejected(s section, name string, e fields) {
 		return
 	}
 	it := item{name: name, version: f.text("versioninfo"), body: f["failedconfiguration"], details: f.text("details")}
+	if it.name == "" { // Envoy leaves it out where several versions of one listener failed
+		it.name = nameOf(it.body)
+	}
 	p.failed[s.typ] = append(p.failed[s.typ], it)
 }
 
