@@ -1,5 +1,7 @@
 package record
 
+//go:generate go run ./internal/redactgen redact_table.go
+
 import (
 	"crypto/hmac"
 	"crypto/sha256"
@@ -14,7 +16,9 @@ import (
 // Marker stands before the hash that replaces a secret.
 const Marker = "xdsproxy-redacted:"
 
-// redactor takes secrets out of bytes before a record is made of them.
+// redactor takes secrets out of bytes before a record is made of them. It works
+// on the wire format, led by redactTypes; where there is nothing to take out it
+// returns the slice it was given.
 type redactor struct {
 	key    []byte
 	opaque Opaque
@@ -27,18 +31,17 @@ func newRedactor(key []byte, opaque Opaque) *redactor {
 }
 
 // mark is what stands in the place of b: it changes when b does, and tells
-// nothing about b to who has not the key.
-func (r *redactor) mark(b []byte) string {
+// nothing about b to who has not the key. A mark stays what it is, so that
+// redacting twice changes nothing.
+func (r *redactor) mark(b []byte) []byte {
 	if marked(b) {
-		return string(b)
+		return b
 	}
 	h := hmac.New(sha256.New, r.key)
 	h.Write(b)
-	return Marker + hex.EncodeToString(h.Sum(nil)[:8])
+	return hex.AppendEncode([]byte(Marker), h.Sum(nil)[:8])
 }
 
-// marked reports whether b is a mark already, so that redacting twice changes
-// nothing.
 func marked(b []byte) bool {
 	if len(b) != len(Marker)+16 || string(b[:len(Marker)]) != Marker {
 		return false
@@ -47,10 +50,20 @@ func marked(b []byte) bool {
 	return err == nil
 }
 
-func (r *redactor) any(b []byte) []byte                  { return b }
-func (r *redactor) node(b []byte) []byte                 { return b }
-func (r *redactor) message(name string, b []byte) []byte { return b }
-func (r *redactor) text(s string) string                 { return s }
+// any redacts an encoded google.protobuf.Any: the body of a resource.
+func (r *redactor) any(b []byte) []byte { return r.message("google.protobuf.Any", b) }
+
+// node redacts an encoded Node: its metadata is a Struct.
+func (r *redactor) node(b []byte) []byte { return r.message("envoy.config.core.v3.Node", b) }
+
+// message redacts an encoded message, or some fields of one.
+func (r *redactor) message(name string, b []byte) []byte {
+	t, ok := typeIndex([]byte(name))
+	if !ok || len(b) == 0 {
+		return b
+	}
+	return r.walk(t, b, walkDepth)
+}
 
 func (r *redactor) request(q *xds.Request) {
 	if q.Error != nil {
@@ -80,7 +93,7 @@ func (r *redactor) close(o *xds.Close) *xds.Close {
 }
 
 // metadata keeps the values of names that are known to be harmless, and the other
-// names without a value.
+// names without a value. Binary values (-bin) cannot be searched.
 func (r *redactor) metadata(m map[string][]string) map[string][]string {
 	if m == nil {
 		return nil

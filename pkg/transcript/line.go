@@ -47,6 +47,8 @@ type fields struct {
 	Code      string              `json:"code,omitempty"`
 	Message   string              `json:"message,omitempty"`
 	Trailer   map[string][]string `json:"trailer,omitempty"`
+	Sent      uint64              `json:"sent,omitempty"`
+	Received  uint64              `json:"received,omitempty"`
 	Reason    string              `json:"reason,omitempty"`
 	Lost      uint64              `json:"lost,omitempty"`
 	Sidecar   string              `json:"sidecar,omitempty"`
@@ -72,7 +74,7 @@ var known = map[string][]string{
 	"open":     {"method", "metadata", "peer", "conn"},
 	"request":  {"raw", "push", "kind", "repeat", "size", "omitted"},
 	"response": {"raw", "push", "size", "omitted", "missing"},
-	"close":    {"by", "code", "message", "trailer"},
+	"close":    {"by", "code", "message", "trailer", "sent", "received"},
 	"gap":      {"reason", "types", "lost"},
 	"base":     {"sidecar", "push", "types", "id", "node", "streams", "pending", "uncertain"},
 }
@@ -196,7 +198,7 @@ func (l *line) sighting(seed uint64) (s xds.Sighting, ok bool, err error) {
 		s.Msg, err = l.response(seed)
 	case "close":
 		s.Kind = xds.SawClose
-		s.Close = &xds.Close{By: f.By, Code: f.Code, Message: f.Message, Trailer: f.Trailer}
+		s.Close = &xds.Close{By: f.By, Code: f.Code, Message: f.Message, Trailer: f.Trailer, Sent: f.Sent, Received: f.Received}
 	case "gap":
 		s.Kind, s.Reason = xds.SawGap, f.Reason
 		s.Gap, err = l.gap()

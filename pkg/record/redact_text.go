@@ -1,0 +1,98 @@
+package record
+
+import (
+	"regexp"
+	"strings"
+)
+
+// Patterns of secrets in text: what servers and clients write into error
+// messages, and people into metadata. The last group is the secret.
+var textSecrets = []*regexp.Regexp{
+	regexp.MustCompile(`(?s)()-----BEGIN [A-Z0-9 ]+-----(?:.*?-----END [A-Z0-9 ]+-----|.*)`),
+	regexp.MustCompile(`(?i)((?:authorization|cookie)["']?\s*[:=]\s*["']?)([^"'\r\n]+)`),
+	regexp.MustCompile(`(?i)(\b(?:bearer|basic)\s+)([A-Za-z0-9._~+/=:-]{8,})`),
+	regexp.MustCompile(`(?i)((?:[a-z0-9_.-]*(?:token|secret|password|passwd|passphrase)[a-z0-9_-]*|x-api-key|api[_-]?key)["']?\s*(?:=|:[ \t]?["']?|["']\s*:\s*["']?)["']?)([^\s"',;&})\]]+)`),
+	regexp.MustCompile(`(://[^/\s:@]*:)([^@/\s]+)(@)`),
+	regexp.MustCompile(`()(eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*)`),
+}
+
+// textHints are what a text with a secret contains, lower case: a cheap look
+// before the patterns.
+var textHints = []string{"-----begin ", "authorization", "cookie", "bearer", "basic ", "token", "secret", "passw", "passphrase", "api", "eyj", "://"}
+
+// textBytes is text without a copy where there is nothing to redact.
+func (r *redactor) textBytes(b []byte) []byte {
+	if !suspicious(b) {
+		return b
+	}
+	return []byte(r.text(string(b)))
+}
+
+// text redacts secrets in text that was written for people.
+func (r *redactor) text(s string) string {
+	if !suspicious(s) {
+		return s
+	}
+	for _, p := range textSecrets {
+		s = r.replace(p, s)
+	}
+	return s
+}
+
+func suspicious[T string | []byte](s T) bool {
+	for _, h := range textHints {
+		if containsFold(s, h) {
+			return true
+		}
+	}
+	return false
+}
+
+// containsFold looks for part, lower case, in s of any case.
+func containsFold[T string | []byte](s T, part string) bool {
+	for i := 0; i+len(part) <= len(s); i++ {
+		if lower(s[i]) == part[0] && equalFold(s[i:i+len(part)], part) {
+			return true
+		}
+	}
+	return false
+}
+
+func equalFold[T string | []byte](s T, part string) bool {
+	for i := range len(part) {
+		if lower(s[i]) != part[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+func (r *redactor) replace(p *regexp.Regexp, s string) string {
+	var b strings.Builder
+	at := 0
+	for _, m := range p.FindAllStringSubmatchIndex(s, -1) {
+		from, to := m[3], m[1] // behind the first group, to the end
+		if len(m) > 4 {
+			from, to = m[4], m[5]
+		}
+		secret := s[from:to]
+		if strings.Contains(secret, Marker) {
+			continue
+		}
+		b.WriteString(s[at:from])
+		b.Write(r.mark([]byte(secret)))
+		at = to
+	}
+	if at == 0 {
+		return s
+	}
+	b.WriteString(s[at:])
+	return b.String()
+}
