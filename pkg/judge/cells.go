@@ -2,7 +2,6 @@ package judge
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -103,77 +102,4 @@ func limitCells(cells []xds.Cell) ([]xds.Cell, int) {
 func weight(c xds.Cell) float64 {
 	v4, v6 := sizes(c)
 	return v4 + v6
-}
-
-// watched finds a watched destination in cells.
-func (in Input) watched(cells []xds.Cell) (netip.AddrPort, bool) {
-	for _, w := range in.Watch {
-		for _, c := range cells {
-			if ap, ok := w.in(c); ok {
-				return ap, true
-			}
-		}
-	}
-	return netip.AddrPort{}, false
-}
-
-// in returns a member of both the cell and the watch.
-func (w Watch) in(c xds.Cell) (netip.AddrPort, bool) {
-	ports := parsePorts(c.Ports)
-	port := int(w.Port)
-	if port == 0 && len(ports) > 0 {
-		port = ports[0].lo
-	}
-	if !ports.has(port) {
-		return netip.AddrPort{}, false
-	}
-	except := prefixes(c.Except)
-	for _, d := range prefixes(c.Destinations) {
-		if a, ok := member(d, w.Prefix, except); ok {
-			return netip.AddrPortFrom(a, uint16(port)), true
-		}
-	}
-	return netip.AddrPort{}, false
-}
-
-func prefixes(list []string) []netip.Prefix {
-	var out []netip.Prefix
-	for _, s := range list {
-		if p, err := netip.ParsePrefix(s); err == nil {
-			out = append(out, p.Masked())
-		}
-	}
-	return out
-}
-
-// member is the first address that lies in a and b and in no exception.
-func member(a, b netip.Prefix, except []netip.Prefix) (netip.Addr, bool) {
-	if !a.Overlaps(b) {
-		return netip.Addr{}, false
-	}
-	if b.Bits() > a.Bits() {
-		a = b
-	}
-	addr := a.Masked().Addr()
-	for range len(except) + 1 {
-		i := slices.IndexFunc(except, func(e netip.Prefix) bool { return e.Contains(addr) })
-		if i < 0 {
-			return addr, a.Contains(addr)
-		}
-		addr = lastOf(except[i]).Next()
-		if !addr.IsValid() || !a.Contains(addr) {
-			return netip.Addr{}, false
-		}
-	}
-	return netip.Addr{}, false
-}
-
-// lastOf is the highest address of a prefix.
-func lastOf(p netip.Prefix) netip.Addr {
-	b := p.Masked().Addr().AsSlice()
-	for i := p.Bits(); i < len(b)*8; i++ {
-		b[i/8] |= 1 << (7 - i%8)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
 }

@@ -15,8 +15,8 @@ func (in Input) flap(e xds.Event, n int) xds.Event {
 	f.Severity, f.Count = xds.Medium, uint64(n)
 	f.Ports, f.Witness, f.Cells, f.More = e.Ports, e.Witness, e.Cells, e.More
 	f.Before, f.After, f.Owner, f.Open = e.Before, e.After, e.Owner, e.Open
-	f.Summary = fmt.Sprintf("%s: %s went to and fro between %s and %s, %d times in %s",
-		portPhrase(e.Ports), destPhrase(e.Cells), place(*e.Before), place(*e.After), n, FlapWindow)
+	f.Summary = fmt.Sprintf("%s: %s went to and fro between %s and %s %d times in %s",
+		portPhrase(e.Ports), destPhrase(e.Cells), clause(*e.Before), clause(*e.After), n, FlapWindow)
 	in.stamp(&f, swingKey(e))
 	f.Remedies = in.remedies(f, xds.Shift{}, declared)
 	return f

@@ -18,12 +18,12 @@ var sentences = map[xds.EventKind]func(before, after xds.Side) string{
 	xds.EvRelease:     left,
 	xds.EvRetarget:    left,
 	xds.EvOpened:      func(b, a xds.Side) string { return "went from blocked to " + place(a) },
-	xds.EvClosed:      func(b, a xds.Side) string { return fmt.Sprintf("left %s and became blocked", place(b)) },
+	xds.EvClosed:      func(b, a xds.Side) string { return fmt.Sprintf("left %s and became blocked", clause(b)) },
 	xds.EvInspected: func(b, a xds.Side) string {
 		return fmt.Sprintf("kept passing through, but %s now waits for the first bytes and reads them", listener(a))
 	},
 	xds.EvStalled: func(b, a xds.Side) string {
-		return fmt.Sprintf("left %s and got stuck: %s waits for the client to speak first", place(b), listener(a))
+		return fmt.Sprintf("left %s and got stuck: %s waits for the client to speak first", clause(b), listener(a))
 	},
 	xds.EvTransport: func(b, a xds.Side) string {
 		return fmt.Sprintf("stayed with %s, but moved from %s to %s", place(a), dress(b), dress(a))
@@ -31,14 +31,14 @@ var sentences = map[xds.EventKind]func(before, after xds.Side) string{
 	xds.EvDead:    deadSentence,
 	xds.EvRevived: func(b, a xds.Side) string { return fmt.Sprintf("got back to %s (%s before)", place(a), stateWord(b)) },
 	xds.EvUnsure: func(b, a xds.Side) string {
-		return fmt.Sprintf("left %s for a place that cannot be told: %s", place(b), firstOf(a.Reason, "no reason given"))
+		return fmt.Sprintf("left %s for a place that cannot be told: %s", clause(b), firstOf(a.Reason, "no reason given"))
 	},
 	xds.EvStanding: func(_, a xds.Side) string {
 		return fmt.Sprintf("had left passthrough before this history began, for %s", place(a))
 	},
 }
 
-func left(b, a xds.Side) string { return fmt.Sprintf("left %s for %s", place(b), place(a)) }
+func left(b, a xds.Side) string { return fmt.Sprintf("left %s for %s", clause(b), place(a)) }
 
 // summary is one plain sentence about a shift.
 func summary(e xds.Event, s xds.Shift) string {
@@ -90,6 +90,15 @@ func place(s xds.Side) string {
 	return clusters(s) + ending(s)
 }
 
+// clause is a place in the middle of a sentence.
+func clause(s xds.Side) string {
+	p := place(s)
+	if strings.Contains(p, ", ") {
+		p += ","
+	}
+	return p
+}
+
 // ending says what is special about the end of the way.
 func ending(s xds.Side) string {
 	switch {
@@ -107,7 +116,7 @@ func ending(s xds.Side) string {
 
 func clusters(s xds.Side) string {
 	if len(s.Clusters) == 0 {
-		return firstOf(s.Cluster, string(s.Kind))
+		return firstOf(s.Cluster, "a "+string(s.Kind))
 	}
 	var parts []string
 	for _, c := range s.Clusters {
