@@ -106,6 +106,22 @@ func TestFields(t *testing.T) {
 	}
 }
 
+// Any inside Any without end costs neither time nor stack.
+func TestDeepNesting(t *testing.T) {
+	store := bodies{}
+	nest := func(leaf string) xds.Digest {
+		a := &anypb.Any{TypeUrl: xds.ListenerType, Value: []byte(leaf)}
+		for range 2000 {
+			a = store.wrap(t, &listenerv3.Listener{ListenerFilters: []*listenerv3.ListenerFilter{{ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: a}}}})
+		}
+		return store.put(a)
+	}
+	fs := diff.New(decode.New(store.get, 0)).Fields(xds.ListenerType, nest(""), nest("\x0a\x01x"))
+	if len(fs) != 1 || !strings.HasSuffix(fs[0].Path, "["+xds.ListenerType+"]") {
+		t.Errorf("got %d fields", len(fs))
+	}
+}
+
 // What nobody can read is compared as bytes, and says where reading ends.
 func TestOpaque(t *testing.T) {
 	store := bodies{}

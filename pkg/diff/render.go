@@ -84,7 +84,10 @@ func scalar(f protoreflect.FieldDescriptor, v protoreflect.Value) string {
 }
 
 // renderer writes a message until it is longer than what is shown.
-type renderer struct{ b strings.Builder }
+type renderer struct {
+	b    strings.Builder
+	deep int // how many Any are open
+}
 
 func (r *renderer) full() bool { return r.b.Len() > maxValue }
 
@@ -188,9 +191,11 @@ func (r *renderer) maps(f protoreflect.FieldDescriptor, m protoreflect.Map) {
 
 func (r *renderer) any(a *anypb.Any) {
 	m, err := decode.Any(a)
-	if err != nil {
+	if err != nil || r.deep >= maxDeep {
 		r.b.WriteString("(" + a.GetTypeUrl() + ", " + size(a.GetValue()) + ")")
 		return
 	}
+	r.deep++
 	r.message(m.ProtoReflect())
+	r.deep--
 }

@@ -18,7 +18,12 @@ import (
 type walker struct {
 	keys table
 	out  []Field
+	deep int // how many Any are open
 }
+
+// maxDeep is how many Any inside each other are opened. Real resources nest
+// four or five; what nests deeper is compared as bytes.
+const maxDeep = 32
 
 func (w *walker) add(path, from, to string) { w.out = append(w.out, Field{path, from, to}) }
 
@@ -119,11 +124,13 @@ func (w *walker) any(open, shut string, a, b *anypb.Any) {
 	}
 	x, errX := decode.Any(a)
 	y, errY := decode.Any(b)
-	if errX != nil || errY != nil {
+	if errX != nil || errY != nil || w.deep >= maxDeep {
 		w.add(shut+"["+a.GetTypeUrl()+"]", size(a.GetValue()), size(b.GetValue()))
 		return
 	}
+	w.deep++
 	w.message(open, x.ProtoReflect(), y.ProtoReflect())
+	w.deep--
 }
 
 func (w *walker) structs(path string, a, b *structpb.Struct) {

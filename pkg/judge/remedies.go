@@ -42,7 +42,8 @@ var remedyRules = []remedyRule{
 	{[]xds.EventKind{xds.EvDead, xds.EvDeadCapture}, endsIn(xds.NoCluster), missingCluster},
 	{[]xds.EventKind{xds.EvDead}, endsIn(xds.NoRoute, xds.NoChain, xds.Refused, xds.NotIntercepted), restoreOwner},
 	{[]xds.EventKind{xds.EvRelease}, wasServed, restoreOwner},
-	{[]xds.EventKind{xds.EvRetarget, xds.EvFlap}, anyway, keepApart},
+	{[]xds.EventKind{xds.EvRetarget, xds.EvFlap}, compete, keepApart},
+	{[]xds.EventKind{xds.EvFlap}, comesAndGoes, steadyEndpoints},
 	{[]xds.EventKind{xds.EvTransport}, hasOwner, transportPolicy},
 	{[]xds.EventKind{xds.EvUnsure}, anyway, tellMore},
 	// The protocol.
@@ -112,6 +113,16 @@ func dnsCaptureHelps(s situation) bool {
 	return entryTookPort(s) && !s.node.DNSCapture && s.e.After != nil && s.e.After.Target != "original-dst" && !strings.Contains(s.owner.Host, "*")
 }
 
+// compete: two clusters are after the same destinations.
+func compete(s situation) bool {
+	return s.e.Before != nil && s.e.After != nil && clusters(*s.e.Before) != clusters(*s.e.After) && s.e.Before.Kind == s.e.After.Kind
+}
+
+// comesAndGoes: one cluster is usable in turns.
+func comesAndGoes(s situation) bool {
+	return s.e.Before != nil && s.e.After != nil && s.e.Before.Cluster == s.e.After.Cluster
+}
+
 func wasServed(s situation) bool {
 	return hasOwner(s) && s.e.Before != nil && families[s.e.Before.Kind] == served
 }
@@ -140,6 +151,12 @@ func label(s string) string {
 	return firstOf(out, "x")
 }
 
-func (s situation) ownerNamespace() string { return firstOf(s.owner.Namespace, "default") }
+// ownerNamespace is the owner's, else the one in a Kubernetes host name.
+func (s situation) ownerNamespace() string {
+	if p := strings.Split(s.owner.Host, "."); s.owner.Namespace == "" && len(p) > 2 && p[2] == "svc" {
+		return p[1]
+	}
+	return firstOf(s.owner.Namespace, "default")
+}
 
 func (s situation) namespace() string { return firstOf(s.node.Namespace, "default") }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -200,15 +201,31 @@ func tellMore(s situation) xds.Remedy {
 	}
 }
 
-func repairRejected(s situation) xds.Remedy {
-	r := s.e.Resource
-	why := fmt.Sprintf("Envoy says: %s. Envoy keeps what it had; after a restart it would start without. ", firstLine(s.e.Message))
-	if slices.Contains([]string{xds.ListenerType, xds.ClusterType, xds.RouteType}, xds.Canonical(r.Type)) {
-		why += "Usually an EnvoyFilter, or two objects that claim the same address or domain. kubectl get envoyfilter -A; what came with the push: xdsproxy diff"
-	} else {
-		why += "What came with the push: xdsproxy diff"
+func steadyEndpoints(s situation) xds.Remedy {
+	return xds.Remedy{
+		Title: "Find out why the endpoints of " + firstOf(s.owner.Host, s.e.After.Cluster) + " come and go",
+		Why:   fmt.Sprintf("Readiness that flips, a rollout that loops, or two control planes that disagree give this picture: kubectl get endpointslices,events -n %s --watch", s.ownerNamespace()),
 	}
-	return xds.Remedy{Title: "Repair what makes " + firstOf(r.Name, "this push") + " invalid", Why: why}
+}
+
+func repairRejected(s situation) xds.Remedy {
+	why := fmt.Sprintf("Envoy says: %s. It keeps what it had; after a restart it would start without. ", strings.TrimSuffix(firstLine(s.e.Message), "."))
+	if slices.Contains([]string{xds.ListenerType, xds.ClusterType, xds.RouteType}, xds.Canonical(s.e.Resource.Type)) {
+		why += "Usually this is an EnvoyFilter (kubectl get envoyfilter -A), or two objects that claim the same address or domain. "
+	}
+	return xds.Remedy{
+		Title: "Repair what makes " + firstOf(s.e.Resource.Name, "this push") + " invalid",
+		Why:   why + "What the push brought: " + s.diffCommand(),
+	}
+}
+
+// diffCommand shows what the event's push offered.
+func (s situation) diffCommand() string {
+	n, err := strconv.Atoi(strings.TrimPrefix(s.e.Push, "#"))
+	if err != nil || n < 1 {
+		return "xdsproxy log " + s.e.Sidecar
+	}
+	return fmt.Sprintf("xdsproxy diff --offered %s %d..%d", s.e.Sidecar, n-1, n)
 }
 
 func lookAtWarming(s situation) xds.Remedy {
