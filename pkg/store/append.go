@@ -91,7 +91,7 @@ func (w *Writer) create() (*open, []byte, error) {
 	h := header{Writer: w.id, First: w.seq + 1, Created: w.cfg.Now()}
 	bytes, nth := h.encode(), 0
 	for _, s := range w.index.segs {
-		if first, _ := segmentName(s.name); first == h.First {
+		if s.first == h.First {
 			nth++
 		}
 	}
@@ -100,7 +100,7 @@ func (w *Writer) create() (*open, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &segment{name: name, file: f, header: h, headed: true, last: w.seq}
+	s := &segment{name: name, first: h.First, file: f, header: h, headed: true, last: w.seq}
 	return &open{seg: s, file: f, had: map[xds.Digest]bool{}, named: map[uint64]bool{}}, bytes, nil
 }
 

@@ -11,16 +11,22 @@ import (
 
 // cursor walks through the records.
 type cursor struct {
-	r     *Reader
-	id    xds.Sidecar
-	tag   uint64
-	all   bool
-	next  uint64 // the number that comes next
-	holes bool   // a hole before next is one: it is not just the start of the history
+	r    *Reader
+	id   xds.Sidecar
+	tag  uint64
+	all  bool
+	next uint64 // the number that comes next
 }
 
+// cursor starts at from. The start of the history is where its oldest segment
+// starts: that older ones were deleted is no gap.
 func (r *Reader) cursor(id xds.Sidecar, from uint64, all bool) *cursor {
-	return &cursor{r: r, id: id, tag: tagOf(id), all: all, next: max(from, 1), holes: from > 1}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if from <= 1 && len(r.x.segs) > 0 {
+		from = r.x.segs[0].first
+	}
+	return &cursor{r: r, id: id, tag: tagOf(id), all: all, next: max(from, 1)}
 }
 
 // drain yields what is there, and reports whether to go on.
@@ -31,7 +37,7 @@ func (c *cursor) drain(yield func(xds.Record, error) bool) bool {
 			return true
 		}
 		if c.skips(p.frame) {
-			c.next, c.holes = p.frame.last()+1, true
+			c.next = p.frame.last() + 1
 			continue
 		}
 		recs, err := c.r.records(p)
@@ -53,7 +59,7 @@ func (c *cursor) drain(yield func(xds.Record, error) bool) bool {
 
 // skips: nothing in f concerns this cursor, and nothing is missing before it.
 func (c *cursor) skips(f *frame) bool {
-	return !c.all && !f.concerns(c.tag) && (!c.holes || f.prev < c.next)
+	return !c.all && !f.concerns(c.tag) && f.prev < c.next
 }
 
 // gone handles a frame whose records cannot be had. Where its segment was closed
@@ -66,14 +72,13 @@ func (c *cursor) gone(p place) bool {
 }
 
 func (c *cursor) yield(f *frame, recs []xds.Record, yield func(xds.Record, error) bool) bool {
-	if c.holes && f.prev >= c.next {
+	if f.prev >= c.next {
 		gap := lostRecord(c.next, f.prev, recs[0].Time)
 		c.next = f.prev + 1
 		if !yield(gap, nil) {
 			return false
 		}
 	}
-	c.holes = true
 	defer func() { c.next = max(c.next, f.last()+1) }()
 	for _, rec := range recs {
 		if rec.Seq < c.next || rec.Kind == xds.KindBase {

@@ -209,3 +209,9 @@ func follow(t testing.TB, ctx context.Context, r *Reader, from uint64, stop func
 		}
 	}
 }
+
+func contextOf(t testing.TB) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx, cancel
+}

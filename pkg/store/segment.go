@@ -16,6 +16,7 @@ import (
 // read; they never change.
 type segment struct {
 	name     string
+	first    uint64 // number of the first record, as the name says
 	file     segmentFile
 	header   header
 	headed   bool // header is read
@@ -51,9 +52,8 @@ func openSegment(dir, name string) (*segment, error) {
 		return nil, fmt.Errorf("opening a segment: %w", err)
 	}
 	s := &segment{name: name, file: f}
-	if first, ok := segmentName(name); ok && first > 0 {
-		s.last = first - 1
-	}
+	s.first, _ = segmentName(name)
+	s.last = s.first - min(s.first, 1)
 	return s, nil
 }
 
