@@ -187,7 +187,7 @@ func TestFramesPass(t *testing.T) {
 	_ = errors.Join(f.WriteSettings(), f.WritePing(false, [8]byte{1, 2, 3}),
 		f.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes()[:3]}), f.WriteContinuation(1, true, block.Bytes()[3:]),
 		f.WriteDataPadded(1, false, []byte{0, 0, 0, 0, 2}, make([]byte, 40)), f.WriteRawFrame(0xee, 0xff, 77, []byte("x")),
-		f.WriteRawFrame(http2.FrameData, 0, 1, make([]byte, 1<<24-1)), f.WriteGoAway(1, http2.ErrCodeNo, []byte("bye")))
+		f.WriteRawFrame(http2.FrameData, 0, 1, bytes.Repeat([]byte("x"), 1<<24-1)), f.WriteGoAway(1, http2.ErrCodeNo, []byte("bye")))
 	want := bytes.Clone(sent.Bytes())
 	go func() {
 		_, _ = client.Write(want)
