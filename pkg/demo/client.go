@@ -35,7 +35,7 @@ func newClient(socket string, node proto.Message) (*client, error) {
 
 // run subscribes and acknowledges until ctx ends.
 func (c *client) run(ctx context.Context) error {
-	defer c.conn.Close()
+	defer func() { _ = c.conn.Close() }()
 	stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(c.conn).DeltaAggregatedResources(ctx)
 	if err != nil {
 		return err
