@@ -122,6 +122,15 @@ func TestManyCellsAreCut(t *testing.T) {
 	}
 }
 
+// A witness that is watched already stays the witness.
+func TestWatchKeepsTheWitness(t *testing.T) {
+	any4 := Watch{netip.MustParsePrefix("0.0.0.0/0"), 3306}
+	s := xds.Shift{Witness: "10.10.13.110:3306", Cells: []xds.Cell{{Ports: "3306", Destinations: []string{"0.0.0.0/0"}}}}
+	if got, ok := (Input{Watch: []Watch{any4}}).watched(s); !ok || got.String() != s.Witness {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestWatchFindsAMember(t *testing.T) {
 	cell := xds.Cell{Ports: "3306", Destinations: []string{"10.0.0.0/8"}, Except: []string{"10.10.13.110/32", "10.10.13.111/32"}}
 	for _, c := range []struct {

@@ -60,7 +60,7 @@ func (in Input) find(s xds.Shift) (found, bool) {
 		kind: kind, shift: s, extent: extentOf(s), ports: portsOf(s.Cells),
 		endpointsOnly: kind == xds.EvDead && in.onlyEndpoints(s),
 	}}
-	f.witness, f.watched = in.watched(s.Cells)
+	f.witness, f.watched = in.watched(s)
 	f.owner = in.owner(kind, s, f.ports)
 	f.severe = severityOf(f.trait)
 	return f, true

@@ -40,10 +40,15 @@ func ParseWatch(s string) ([]Watch, error) {
 	return []Watch{{p.Masked(), uint16(port)}}, nil
 }
 
-// watched finds a watched destination in cells.
-func (in Input) watched(cells []xds.Cell) (netip.AddrPort, bool) {
+// watched finds a watched destination in a shift: the witness itself where it is
+// one, else some member of both.
+func (in Input) watched(s xds.Shift) (netip.AddrPort, bool) {
+	witness, _ := netip.ParseAddrPort(s.Witness)
 	for _, w := range in.Watch {
-		for _, c := range cells {
+		if w.Prefix.Contains(witness.Addr()) && (w.Port == 0 || w.Port == witness.Port()) {
+			return witness, true
+		}
+		for _, c := range s.Cells {
 			if ap, ok := w.in(c); ok {
 				return ap, true
 			}
