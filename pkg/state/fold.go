@@ -77,6 +77,20 @@ func (f *Fold) Active(id xds.Sidecar) *Snapshot {
 	return nil
 }
 
+// Accepted is what a sidecar has acknowledged, warm or not.
+func (f *Fold) Accepted(id xds.Sidecar) *Snapshot {
+	if s := f.sides[id]; s != nil {
+		return s.accepted
+	}
+	return nil
+}
+
+// Subscribed reports whether a sidecar asked for a type in its present life.
+func (f *Fold) Subscribed(id xds.Sidecar, typ string) bool {
+	s := f.sides[id]
+	return s != nil && s.sent[xds.Canonical(typ)] != ""
+}
+
 // Fork returns a Fold that knows one sidecar only, in the state it is in here,
 // and that goes its own way from now on. It costs what the sidecar has in
 // streams, not in resources.

@@ -1,10 +1,6 @@
 package state
 
-import (
-	"iter"
-
-	"github.com/xdsproxy/xdsproxy/pkg/xds"
-)
+import "github.com/xdsproxy/xdsproxy/pkg/xds"
 
 // Reorder returns the records with each answer right behind the push it answers,
 // and everything else in the order it was. Folded like this, the state after a
@@ -48,29 +44,4 @@ func answered(r xds.Record) (key, bool) {
 		return key{}, false
 	}
 	return key{r.Sidecar, r.Answer.Push}, true
-}
-
-// AtPush folds into f the state of one sidecar at a push: the records up to the
-// first later push, and of what follows only the answers to pushes up to n. It
-// stops reading once all of these are answered. The records are those of the
-// sidecar, in order, from where f stands.
-func AtPush(f *Fold, id xds.Sidecar, n uint64, recs iter.Seq2[xds.Record, error]) error {
-	past := false
-	for r, err := range recs {
-		if err != nil {
-			return err
-		}
-		past = past || r.Kind == xds.KindPush && r.Push != nil && r.Push.Number > n
-		if !past {
-			f.Apply(r)
-			continue
-		}
-		if k, ok := answered(r); ok && k.push <= n {
-			f.Apply(r)
-		}
-		if s := f.sides[id]; s == nil || len(s.pending) == 0 {
-			return nil
-		}
-	}
-	return nil
 }

@@ -1,0 +1,152 @@
+package timeline
+
+import (
+	"time"
+
+	"github.com/xdsproxy/xdsproxy/pkg/judge"
+	"github.com/xdsproxy/xdsproxy/pkg/state"
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+const (
+	// quiet is how long nothing must come before a group without a telling
+	// version is taken for finished.
+	quiet = time.Second
+	// limit is how long a group may stay open.
+	limit = 10 * time.Second
+)
+
+// holds lists the types whose pushes keep a group open until they are answered.
+// Others are never answered for certain (an empty name table is not), or say
+// nothing about where traffic goes.
+var holds = map[string]bool{
+	xds.ListenerType: true, xds.ClusterType: true, xds.RouteType: true, xds.EndpointType: true,
+	xds.ScopedRouteType: true, xds.ExtensionType: true,
+}
+
+// group is the pushes of all types that belong to one change of the control
+// plane, while they come in.
+type group struct {
+	before     *state.Snapshot // accepted when it opened
+	lastActive *state.Snapshot
+	fork       *state.Fold // the state when it opened
+	recs       []xds.Record
+	pushes     []judge.PushRef
+	first      judge.PushRef
+	opened     time.Duration
+	stirred    time.Duration     // when the last record of a type that holds came
+	waits      map[uint64]uint64 // unanswered pushes that hold it -> stream
+	versions   map[string]string // of the types that carry every version: CDS, LDS, RDS
+	endpoints  bool              // nothing but endpoints under the old version so far
+	held       int               // pushes of types that hold
+	facts      []judge.Fact
+}
+
+// opens reports whether a record begins a group.
+func (s *side) opens(r xds.Record) bool {
+	return s.group == nil && r.Kind == xds.KindPush && r.Push != nil && !xds.Debug(r.Push.Type) && !state.Heartbeat(r.Push)
+}
+
+func (s *side) open(r xds.Record) {
+	s.group = &group{
+		before: s.w.fold.Accepted(s.id), lastActive: s.w.fold.Active(s.id), fork: s.w.fold.Fork(s.id),
+		first: judge.PushRef{Number: r.Push.Number, Time: r.Time}, opened: s.clock, stirred: s.clock,
+		waits: map[uint64]uint64{}, versions: map[string]string{}, endpoints: true,
+	}
+}
+
+// openLate opens a group for a record that is no push. It belongs to the push it
+// answers, else to the newest one.
+func (s *side) openLate(r xds.Record, fork *state.Fold) {
+	first := s.newest
+	if r.Kind == xds.KindAnswer && r.Answer.Push != 0 {
+		first = judge.PushRef{Number: r.Answer.Push, Time: r.Time}
+	}
+	s.group = &group{before: fork.Accepted(s.id), fork: fork, first: first, opened: s.clock, stirred: s.clock,
+		waits: map[uint64]uint64{}, versions: map[string]string{}}
+}
+
+// add folds a record into the group.
+func (g *group) add(s *side, r xds.Record) {
+	g.recs = append(g.recs, r)
+	switch {
+	case r.Kind == xds.KindPush && r.Push != nil:
+		g.push(s, r)
+	case r.Kind == xds.KindAnswer && r.Answer != nil:
+		if _, ours := g.waits[r.Answer.Push]; ours {
+			delete(g.waits, r.Answer.Push)
+			g.stirred = s.clock
+		}
+	case r.Kind == xds.KindRequest && r.Request != nil && holds[xds.Canonical(r.Request.Type)]:
+		g.stirred = s.clock
+	case r.Kind == xds.KindClose:
+		for n, stream := range g.waits {
+			if stream == r.Stream {
+				delete(g.waits, n)
+			}
+		}
+	}
+}
+
+func (g *group) push(s *side, r xds.Record) {
+	typ := xds.Canonical(r.Push.Type)
+	if xds.Debug(typ) || state.Heartbeat(r.Push) {
+		return
+	}
+	g.pushes = append(g.pushes, judge.PushRef{Number: r.Push.Number, Time: r.Time})
+	if !holds[typ] {
+		return
+	}
+	g.held++
+	g.stirred = s.clock
+	g.waits[r.Push.Number] = r.Stream
+	if typ != xds.EndpointType || r.Push.Version == "" || r.Push.Version != s.version {
+		g.endpoints = false
+	}
+	if typ == xds.ClusterType || typ == xds.ListenerType || typ == xds.RouteType {
+		g.versions[typ] = r.Push.Version
+	}
+}
+
+// rule says whether the group is finished as far as records can tell, and why.
+func (g *group) rule(s *side) Rule {
+	if len(g.waits) > 0 || s.unready() {
+		return ""
+	}
+	if g.endpoints && g.held > 0 {
+		return Endpoints
+	}
+	v := g.versions[xds.ClusterType]
+	if v == "" || g.versions[xds.ListenerType] != v || s.w.fold.Subscribed(s.id, xds.RouteType) && g.versions[xds.RouteType] != v {
+		return ""
+	}
+	if s.w.dangles(g.before, s.w.fold.Accepted(s.id)) {
+		return ""
+	}
+	return Complete
+}
+
+// due is when time alone closes the group, and by which rule.
+func (g *group) due(s *side) (Rule, time.Duration) {
+	end := g.opened + limit
+	if q := g.stirred + quiet; len(g.waits) == 0 && !s.unready() && q <= end {
+		return Quiet, q
+	}
+	return Limit, end
+}
+
+// unready reports whether a life has only just begun: a sidecar that has clusters
+// and no word about listeners yet is not settled, however quiet it is. It waits
+// for them until the time limit, once.
+func (s *side) unready() bool {
+	return s.baseline && !s.waited && s.group != nil && !s.listeners()
+}
+
+func (s *side) listeners() bool {
+	if s.group != nil {
+		if _, ok := s.group.versions[xds.ListenerType]; ok {
+			return true
+		}
+	}
+	return s.w.fold.Accepted(s.id).Len(xds.ListenerType) > 0
+}

@@ -1,0 +1,68 @@
+package timeline
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/xdsproxy/xdsproxy/pkg/judge"
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+// overdue tells what has lasted too long when the clock shows now.
+func (s *side) overdue(now time.Duration, t time.Time) []Entry {
+	var out []Entry
+	for _, f := range append(s.unanswered(now), s.detached(now)...) {
+		out = append(out, s.tell([]judge.Fact{f})...)
+	}
+	return append(out, s.stillDead(t)...)
+}
+
+// unanswered tells the first push of each type that waits for too long.
+func (s *side) unanswered(now time.Duration) []judge.Fact {
+	var out []judge.Fact
+	for _, n := range s.owedPushes() {
+		o := s.wait.pushes[n]
+		if now-o.since.clock < patience || s.wait.told[o.typ] {
+			continue
+		}
+		s.wait.told[o.typ] = true
+		out = append(out, judge.Fact{Kind: xds.EvUnanswered, Push: judge.PushRef{Number: n, Time: o.since.time.Add(patience)},
+			Resource: xds.Resource{Type: o.typ}, For: patience})
+	}
+	return out
+}
+
+func (s *side) owedPushes() []uint64 {
+	out := make([]uint64, 0, len(s.wait.pushes))
+	for n := range s.wait.pushes {
+		out = append(out, n)
+	}
+	slices.SortFunc(out, cmp.Compare)
+	return out
+}
+
+func (s *side) detached(now time.Duration) []judge.Fact {
+	w := &s.wait
+	if w.away == nil || w.gone || len(w.open) > 0 || now-w.away.clock < absence {
+		return nil
+	}
+	w.gone = true
+	return []judge.Fact{{Kind: xds.EvDetached, Push: judge.PushRef{Number: s.newest.Number, Time: w.away.time.Add(absence)}, Message: w.why, For: absence}}
+}
+
+// stillDead tells again what only lost its endpoints and has not got them back.
+func (s *side) stillDead(t time.Time) []Entry {
+	wake := s.memory.Wake()
+	if wake.IsZero() || t.Before(wake) || s.group != nil {
+		return nil
+	}
+	v := s.view()
+	evs, memory := judge.Due(s.memory, t, s.compile(s.settled), judged(s.id, s.w.node(v.Node)).IP)
+	s.memory = memory
+	if len(evs) == 0 {
+		return nil
+	}
+	return []Entry{{ID: s.id, Incarnation: s.life, First: s.newest.Number, Last: s.newest.Number, Time: wake, Closed: wake, Settled: true,
+		Before: s.settled, After: s.settled, Events: evs}}
+}

@@ -1,0 +1,79 @@
+package timeline
+
+import (
+	"slices"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
+	"github.com/xdsproxy/xdsproxy/pkg/state"
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+// Walk goes through a history, of one sidecar or of many. It is used by one
+// goroutine.
+type Walk struct {
+	cfg   Config
+	fold  *state.Fold
+	sides map[xds.Sidecar]*side
+	order []*side
+	nodes map[xds.Digest]*corev3.Node
+}
+
+// New returns a Walk at the beginning of a history. To begin in the middle, give
+// it the base record first.
+func New(cfg Config) *Walk {
+	cfg = cfg.withDefaults()
+	return &Walk{cfg: cfg, fold: state.New(cfg.Deps), sides: map[xds.Sidecar]*side{}, nodes: map[xds.Digest]*corev3.Node{}}
+}
+
+// Record folds one record and returns the entries that it completes. Records come
+// in order of Seq; their times may jump.
+func (w *Walk) Record(r xds.Record) []Entry {
+	out := w.Advance(r.Time)
+	if r.Sidecar.IsZero() {
+		w.fold.Apply(r)
+		if r.Kind == xds.KindGap && r.Gap != nil {
+			for _, s := range w.order {
+				out = append(out, s.gap(r)...)
+			}
+		}
+		return out
+	}
+	return append(out, w.side(r.Sidecar).record(r)...)
+}
+
+// Advance closes what a record at t would have closed. Give it a time up to which
+// all records have been read.
+func (w *Walk) Advance(t time.Time) []Entry {
+	var out []Entry
+	for _, s := range w.order {
+		out = append(out, s.advance(t)...)
+	}
+	return out
+}
+
+// Finish closes what is still open when no more records will come.
+func (w *Walk) Finish() []Entry {
+	var out []Entry
+	for _, s := range w.order {
+		out = append(out, s.finish()...)
+	}
+	return out
+}
+
+// View is what is known of a sidecar after the last record.
+func (w *Walk) View(id xds.Sidecar) (state.View, bool) { return w.fold.View(id) }
+
+// Sidecars lists those there were records of.
+func (w *Walk) Sidecars() []xds.Sidecar { return slices.Clone(w.fold.Sidecars()) }
+
+func (w *Walk) side(id xds.Sidecar) *side {
+	s := w.sides[id]
+	if s == nil {
+		s = newSide(w, id)
+		w.sides[id] = s
+		w.order = append(w.order, s)
+	}
+	return s
+}
