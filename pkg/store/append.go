@@ -92,7 +92,7 @@ func (w *Writer) create() (*open, []byte, error) {
 	bytes, nth := h.encode(), 0
 	for _, s := range w.index.segs {
 		if s.first == h.First {
-			nth++
+			nth = max(nth, s.nth+1)
 		}
 	}
 	name := h.name(nth)
@@ -100,7 +100,7 @@ func (w *Writer) create() (*open, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &segment{name: name, first: h.First, file: f, header: h, headed: true, last: w.seq}
+	s := &segment{name: name, first: h.First, nth: nth, file: f, header: h, headed: true, last: w.seq}
 	return &open{seg: s, file: f, had: map[xds.Digest]bool{}, named: map[uint64]bool{}}, bytes, nil
 }
 

@@ -81,7 +81,7 @@ func segmentNames(dir string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if _, ok := segmentName(e.Name()); ok {
+		if _, _, ok := segmentName(e.Name()); ok {
 			names = append(names, e.Name())
 		}
 	}

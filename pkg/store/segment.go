@@ -17,6 +17,7 @@ import (
 type segment struct {
 	name     string
 	first    uint64 // number of the first record, as the name says
+	nth      int    // among those with this first, as the name says
 	file     segmentFile
 	header   header
 	headed   bool // header is read
@@ -36,13 +37,14 @@ type segmentFile interface {
 }
 
 // segmentName takes apart a file name.
-func segmentName(name string) (first uint64, ok bool) {
+func segmentName(name string) (first uint64, nth int, ok bool) {
 	stem, ok := strings.CutSuffix(name, suffix)
 	if !ok || len(stem) != 38 || stem[16] != '-' || stem[21] != '-' {
-		return 0, false
+		return 0, 0, false
 	}
 	first, err := strconv.ParseUint(stem[:16], 16, 64)
-	return first, err == nil
+	n, bad := strconv.ParseUint(stem[17:21], 16, 16)
+	return first, int(n), err == nil && bad == nil
 }
 
 // openSegment opens a file that refresh will read.
@@ -52,7 +54,7 @@ func openSegment(dir, name string) (*segment, error) {
 		return nil, fmt.Errorf("opening a segment: %w", err)
 	}
 	s := &segment{name: name, file: f}
-	s.first, _ = segmentName(name)
+	s.first, s.nth, _ = segmentName(name)
 	s.last = s.first - min(s.first, 1)
 	return s, nil
 }
