@@ -302,9 +302,12 @@ func checkOpaque(t *testing.T, d *configdump.Dump) {
 	t.Error("no listener")
 }
 
+const single = `{"configs":[
+ {"@type":"type.googleapis.com/envoy.admin.v3.ListenersConfigDump.DynamicListener","name":"l","active_state":{"listener":{"@type":"type.googleapis.com/envoy.config.listener.v3.Listener","name":"l"}}},
+ {"@type":"type.googleapis.com/envoy.admin.v3.ListenersConfigDump.DynamicListener","name":"gone","draining_state":{"listener":{"name":"gone"}}}]}`
+
 func TestSingleEntries(t *testing.T) {
-	d := read(t, []byte(`{"configs":[{"@type":"type.googleapis.com/envoy.admin.v3.ListenersConfigDump.DynamicListener","name":"l","active_state":{"listener":{"@type":"type.googleapis.com/envoy.config.listener.v3.Listener","name":"l"}}},
-	{"@type":"type.googleapis.com/envoy.admin.v3.ListenersConfigDump.DynamicListener","name":"gone","draining_state":{"listener":{"name":"gone"}}}]}`))
+	d := read(t, []byte(single))
 	if diff := cmp.Diff([]string{"l"}, names(d, xds.ListenerType)); diff != "" {
 		t.Error(diff)
 	}
@@ -313,11 +316,13 @@ func TestSingleEntries(t *testing.T) {
 	}
 }
 
+const old = `{"configs":[{"@type":"type.googleapis.com/envoy.admin.v2alpha.ListenersConfigDump","dynamic_active_listeners":[
+ {"version_info":"1","listener":{"name":"bare"}},
+ {"version_info":"1","listener":{"@type":"type.googleapis.com/envoy.api.v2.Listener","name":"typed","deprecated_v1":{"bind_to_port":false}}}],
+ "dynamic_draining_listeners":[{"listener":{"name":"old"}}]}]}`
+
 func TestOldDump(t *testing.T) {
-	d := read(t, []byte(`{"configs":[{"@type":"type.googleapis.com/envoy.admin.v2alpha.ListenersConfigDump","dynamic_active_listeners":[
-	 {"version_info":"1","listener":{"name":"bare"}},
-	 {"version_info":"1","listener":{"@type":"type.googleapis.com/envoy.api.v2.Listener","name":"typed","deprecated_v1":{"bind_to_port":false}}}],
-	 "dynamic_draining_listeners":[{"listener":{"name":"old"}}]}]}`))
+	d := read(t, []byte(old))
 	if diff := cmp.Diff([]string{"bare", "typed"}, names(d, xds.ListenerType)); diff != "" {
 		t.Error(diff)
 	}
