@@ -257,7 +257,7 @@ func (r *Recorder) response(st *stream, s xds.Sighting) {
 		}
 		p.Resources = append(p.Resources, e)
 	}
-	p.Rest = r.red.message("envoy.service.discovery.v3.DiscoveryResponse", p.Rest)
+	p.Rest = r.red.message(discoveryType(delta, "Response"), p.Rest)
 	it.rec = st.record(s, xds.Record{Kind: xds.KindPush, Push: p})
 	b := st.sub(p.Type)
 	b.push(r, it, s.Push)

@@ -65,12 +65,20 @@ func (r *redactor) message(name string, b []byte) []byte {
 	return r.walk(t, b, walkDepth)
 }
 
+// discoveryType is the name of an envelope.
+func discoveryType(delta bool, name string) string {
+	if delta {
+		return "envoy.service.discovery.v3.DeltaDiscovery" + name
+	}
+	return "envoy.service.discovery.v3.Discovery" + name
+}
+
 func (r *redactor) request(q *xds.Request) {
 	if q.Error != nil {
 		q.Error.Message = r.text(q.Error.Message)
 		q.Error.Rest = r.message("google.rpc.Status", q.Error.Rest)
 	}
-	q.Rest = r.message("envoy.service.discovery.v3.DiscoveryRequest", q.Rest)
+	q.Rest = r.message(discoveryType(q.Delta, "Request"), q.Rest)
 }
 
 func (r *redactor) open(o *xds.Open) *xds.Open {
@@ -95,7 +103,7 @@ func (r *redactor) close(o *xds.Close) *xds.Close {
 // metadata keeps the values of names that are known to be harmless, and the other
 // names without a value. Binary values (-bin) cannot be searched.
 func (r *redactor) metadata(m map[string][]string) map[string][]string {
-	if m == nil {
+	if len(m) == 0 {
 		return nil
 	}
 	out := make(map[string][]string, len(m))

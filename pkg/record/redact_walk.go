@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"sort"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -83,8 +84,11 @@ func (t redactType) rule(num protowire.Number) (uint16, bool) {
 
 // secret reports whether a message of the type holds secrets itself.
 func (t redactType) secret() bool {
-	return t.kind == kindHeader || t.kind == kindAnySecret || t.kind == kindStructSecret ||
-		slices.ContainsFunc(t.rules(), func(r redactRule) bool { return r.act == actMark })
+	return t.kind == kindHeader || t.kind == kindAnySecret || t.kind == kindStructSecret || slices.ContainsFunc(t.rules(), redactRule.secret)
+}
+
+func (r redactRule) secret() bool {
+	return r.act == actMark || r.act >= actTypes && strings.HasSuffix(redactTypes[r.act-actTypes].name, "!")
 }
 
 // walk redacts message b of type i. Bytes that do not parse stay as they are,

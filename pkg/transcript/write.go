@@ -133,6 +133,10 @@ func (w *writer) bases(tracks []*track, o Options) error {
 		if err != nil {
 			return fmt.Errorf("reading the base of %s: %w", t.id.Name(), err)
 		}
+		if !ok && o.From > 0 { // nothing to start from but the beginning
+			t.stop()
+			*t = *newTrack(w.src, t.id, 0)
+		}
 		if !ok {
 			continue
 		}
