@@ -1,0 +1,394 @@
+package traffic
+
+import (
+	"net/netip"
+	"sort"
+	"strconv"
+	"strings"
+
+	matcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	netinv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/network/v3"
+	sslinv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/ssl/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/xdsproxy/xdsproxy/pkg/decode"
+)
+
+// matchTree is a compiled filter_chain_matcher (source/common/matcher/matcher.h).
+type matchTree struct {
+	list    []listMatch
+	input   inputFunc
+	exact   map[string]*onMatch
+	prefix  []prefixMatch // longest first
+	ips     []ipMatch
+	noMatch *onMatch
+	unsure  string
+	pts     facets
+}
+
+type inputFunc func(q *query) (string, bool)
+
+type listMatch struct {
+	when predicate
+	then *onMatch
+}
+
+type prefixMatch struct {
+	prefix string
+	then   *onMatch
+}
+
+type ipMatch struct {
+	prefix netip.Prefix
+	then   *onMatch
+}
+
+// onMatch is a chain's name or a further tree.
+type onMatch struct {
+	name string
+	tree *matchTree
+}
+
+// predicate reports a match; an error-like string means that it cannot be told.
+type predicate func(q *query) (bool, string)
+
+func (l *listener) matchedByTree(m *listenerv3.Listener) {
+	l.byName = map[string]*chain{}
+	for i, fc := range m.GetFilterChains() {
+		c := l.chains[i]
+		c.match = nil // ignored beside a matcher
+		if fc.GetName() == "" {
+			l.breaks("a matcher needs names, and filter chain %d has none", i)
+			continue
+		}
+		if l.byName[fc.GetName()] != nil {
+			l.breaks("two filter chains are named %s", fc.GetName())
+		}
+		l.byName[fc.GetName()] = c
+	}
+	l.matcher = compileTree(m.GetFilterChainMatcher())
+}
+
+func compileTree(m *matcherv3.Matcher) *matchTree {
+	t := &matchTree{noMatch: compileOnMatch(m.GetOnNoMatch())}
+	if t.noMatch != nil && t.noMatch.tree != nil {
+		t.pts = t.noMatch.tree.pts
+	}
+	if hasUnknown(m) {
+		t.unsure = "the matcher has fields that are not known"
+	}
+	switch k := m.GetMatcherType().(type) {
+	case *matcherv3.Matcher_MatcherList_:
+		t.compileList(k.MatcherList)
+	case *matcherv3.Matcher_MatcherTree_:
+		t.compileMap(k.MatcherTree)
+	default:
+		if t.noMatch == nil {
+			t.unsure = "the matcher is of a kind that is not known"
+		}
+	}
+	return t
+}
+
+func compileOnMatch(o *matcherv3.Matcher_OnMatch) *onMatch {
+	if o == nil {
+		return nil
+	}
+	if o.GetKeepMatching() || hasUnknown(o) {
+		return &onMatch{tree: &matchTree{unsure: "the matcher keeps matching"}}
+	}
+	if t := o.GetMatcher(); t != nil {
+		return &onMatch{tree: compileTree(t)}
+	}
+	m, err := decode.Any(o.GetAction().GetTypedConfig())
+	if s, ok := m.(*wrapperspb.StringValue); ok && err == nil {
+		return &onMatch{name: s.GetValue()}
+	}
+	return &onMatch{tree: &matchTree{unsure: "the matcher has an action that is not evaluated"}}
+}
+
+func (t *matchTree) addPoints(o *onMatch) {
+	if o != nil && o.tree != nil {
+		t.pts = union(t.pts, o.tree.pts)
+	}
+}
+
+func (t *matchTree) compileList(l *matcherv3.Matcher_MatcherList) {
+	for _, m := range l.GetMatchers() {
+		then := compileOnMatch(m.GetOnMatch())
+		t.addPoints(then)
+		t.list = append(t.list, listMatch{t.predicate(m.GetPredicate()), then})
+	}
+}
+
+func (t *matchTree) predicate(p *matcherv3.Matcher_MatcherList_Predicate) predicate {
+	switch k := p.GetMatchType().(type) {
+	case *matcherv3.Matcher_MatcherList_Predicate_SinglePredicate_:
+		return t.single(k.SinglePredicate)
+	case *matcherv3.Matcher_MatcherList_Predicate_OrMatcher:
+		return anyOf(t.predicates(k.OrMatcher), true)
+	case *matcherv3.Matcher_MatcherList_Predicate_AndMatcher:
+		return anyOf(t.predicates(k.AndMatcher), false)
+	case *matcherv3.Matcher_MatcherList_Predicate_NotMatcher:
+		p := t.predicate(k.NotMatcher)
+		return func(q *query) (bool, string) { ok, why := p(q); return !ok, why }
+	}
+	return cannot("a predicate of a kind that is not known")
+}
+
+func (t *matchTree) predicates(l *matcherv3.Matcher_MatcherList_Predicate_PredicateList) []predicate {
+	var out []predicate
+	for _, p := range l.GetPredicate() {
+		out = append(out, t.predicate(p))
+	}
+	return out
+}
+
+// anyOf stops at the first predicate that is as stop says.
+func anyOf(ps []predicate, stop bool) predicate {
+	return func(q *query) (bool, string) {
+		for _, p := range ps {
+			if ok, why := p(q); why != "" || ok == stop {
+				return ok, why
+			}
+		}
+		return !stop, ""
+	}
+}
+
+func cannot(why string) predicate { return func(*query) (bool, string) { return false, why } }
+
+func (t *matchTree) single(p *matcherv3.Matcher_MatcherList_Predicate_SinglePredicate) predicate {
+	in, kind := compileInput(p.GetInput().GetTypedConfig())
+	if in == nil {
+		return cannot("the matcher's input " + p.GetInput().GetName() + " is not evaluated")
+	}
+	vm := p.GetValueMatch()
+	if vm == nil {
+		return cannot("the matcher " + p.GetCustomMatch().GetName() + " is not evaluated")
+	}
+	match := compileXDSString(vm)
+	if match == nil {
+		return cannot("a string matcher that is not evaluated")
+	}
+	if e := vm.GetExact(); e != "" {
+		t.point(kind, e)
+	} else {
+		t.pts.opaque = true
+	}
+	return func(q *query) (bool, string) {
+		v, ok := in(q)
+		return ok && match(v), ""
+	}
+}
+
+func (t *matchTree) compileMap(m *matcherv3.Matcher_MatcherTree) {
+	in, kind := compileInput(m.GetInput().GetTypedConfig())
+	if in == nil {
+		t.unsure = "the matcher's input " + m.GetInput().GetName() + " is not evaluated"
+		return
+	}
+	t.input = in
+	switch k := m.GetTreeType().(type) {
+	case *matcherv3.Matcher_MatcherTree_ExactMatchMap:
+		t.exact = map[string]*onMatch{}
+		for key, o := range k.ExactMatchMap.GetMap() {
+			t.exact[key] = compileOnMatch(o)
+			t.addPoints(t.exact[key])
+			t.point(kind, key)
+		}
+	case *matcherv3.Matcher_MatcherTree_PrefixMatchMap:
+		for key, o := range k.PrefixMatchMap.GetMap() {
+			t.prefix = append(t.prefix, prefixMatch{key, compileOnMatch(o)})
+			t.addPoints(t.prefix[len(t.prefix)-1].then)
+			t.pts.opaque = true
+		}
+		sort.Slice(t.prefix, func(i, j int) bool { return len(t.prefix[i].prefix) > len(t.prefix[j].prefix) })
+	case *matcherv3.Matcher_MatcherTree_CustomMatch:
+		t.compileCustom(k.CustomMatch.GetTypedConfig(), kind)
+	}
+}
+
+// compileCustom knows the tries over addresses that waypoints use
+// (source/extensions/common/matcher/ip_range_matcher.h).
+func (t *matchTree) compileCustom(a *anypb.Any, kind string) {
+	m, err := decode.Any(a)
+	ip, ok := m.(*matcherv3.IPMatcher)
+	if err != nil || !ok {
+		t.unsure = "a custom matcher (" + decode.TypeName(a.GetTypeUrl()) + ") is not evaluated"
+		return
+	}
+	for _, r := range ip.GetRangeMatchers() {
+		then := compileOnMatch(r.GetOnMatch())
+		t.addPoints(then)
+		if r.GetExclusive() {
+			t.unsure = "an exclusive range is not evaluated"
+		}
+		for _, c := range r.GetRanges() {
+			addr, err := netip.ParseAddr(c.GetAddressPrefix())
+			if err != nil {
+				t.unsure = "a range of the matcher is no address"
+				return
+			}
+			p := netip.PrefixFrom(addr, min(int(c.GetPrefixLen().GetValue()), addr.BitLen())).Masked()
+			t.ips = append(t.ips, ipMatch{p, then})
+			if kind == "ip" {
+				t.pts.prefixes = append(t.pts.prefixes, p)
+			}
+		}
+	}
+	sort.SliceStable(t.ips, func(i, j int) bool { return t.ips[i].prefix.Bits() > t.ips[j].prefix.Bits() })
+}
+
+// point notes where the tree tells connections apart.
+func (t *matchTree) point(kind, val string) {
+	switch kind {
+	case "ip":
+		if a, err := netip.ParseAddr(val); err == nil {
+			t.pts.prefixes = append(t.pts.prefixes, netip.PrefixFrom(a, a.BitLen()))
+		}
+	case "port":
+		if n, err := strconv.ParseUint(val, 10, 16); err == nil {
+			t.pts.ports = append(t.pts.ports, uint16(n))
+		}
+	case "sni":
+		t.pts.snis = append(t.pts.snis, val)
+	case "alpn":
+		t.pts.alpns = append(t.pts.alpns, strings.Split(strings.ReplaceAll(val, "'", ""), ",")...)
+	}
+}
+
+func compileInput(a *anypb.Any) (inputFunc, string) {
+	m, err := decode.Any(a)
+	if err != nil {
+		return nil, ""
+	}
+	return inputOf(m)
+}
+
+// inputOf gives what an input reads, "" where there is nothing
+// (source/extensions/matching/network/common/inputs.h).
+func inputOf(m proto.Message) (inputFunc, string) {
+	switch m.(type) {
+	case *netinv3.DestinationIPInput:
+		return func(q *query) (string, bool) { return q.dst.Addr().String(), true }, "ip"
+	case *netinv3.DestinationPortInput:
+		return func(q *query) (string, bool) { return strconv.Itoa(int(q.dst.Port())), true }, "port"
+	case *netinv3.SourceIPInput, *netinv3.DirectSourceIPInput:
+		return func(q *query) (string, bool) { return q.source() }, "source"
+	case *netinv3.SourceTypeInput:
+		return func(q *query) (string, bool) {
+			if _, ok := q.source(); !ok {
+				return "", false
+			}
+			return "local", q.src == q.dst.Addr() || loopback(q.src)
+		}, "source"
+	case *netinv3.ServerNameInput:
+		return func(q *query) (string, bool) { return q.sni, q.sni != "" }, "sni"
+	case *netinv3.TransportProtocolInput:
+		return func(q *query) (string, bool) { return q.transport, q.transport != "" }, "transport"
+	case *netinv3.ApplicationProtocolInput:
+		return func(q *query) (string, bool) {
+			if len(q.alpn) == 0 {
+				return "", false
+			}
+			return "'" + strings.Join(q.alpn, "','") + "'", true
+		}, "alpn"
+	case *sslinv3.UriSanInput, *sslinv3.DnsSanInput, *sslinv3.SubjectInput:
+		return func(*query) (string, bool) { return "", false }, "ssl"
+	}
+	return nil, ""
+}
+
+// source is the source address; asking for one that is not known makes the answer unsure.
+func (q *query) source() (string, bool) {
+	if !q.src.IsValid() {
+		q.unsure = "the matcher asks for the source address"
+		return "", false
+	}
+	return q.src.String(), true
+}
+
+// pick runs the tree: a name that no chain has closes the connection, no match
+// means the default chain.
+func (t *matchTree) pick(l *listener, q *query) ([]*chain, string) {
+	name, ok, why := t.match(q)
+	switch {
+	case why != "":
+		return nil, why
+	case q.unsure != "":
+		return nil, q.unsure
+	case !ok:
+		return []*chain{l.def}, ""
+	}
+	return []*chain{l.byName[name]}, ""
+}
+
+func (t *matchTree) match(q *query) (name string, ok bool, why string) {
+	if t.unsure != "" {
+		return "", false, t.unsure
+	}
+	for _, m := range t.list {
+		hit, why := m.when(q)
+		if why != "" {
+			return "", false, why
+		}
+		if hit {
+			if name, ok, why := m.then.run(q); ok || why != "" {
+				return name, ok, why
+			}
+		}
+	}
+	if o := t.lookup(q); o != nil {
+		if name, ok, why := o.run(q); ok || why != "" {
+			return name, ok, why
+		}
+	}
+	return t.noMatch.run(q)
+}
+
+func (t *matchTree) lookup(q *query) *onMatch {
+	if t.input == nil {
+		return nil
+	}
+	val, ok := t.input(q)
+	if !ok {
+		return nil
+	}
+	if o := t.exact[val]; o != nil {
+		return o
+	}
+	for _, p := range t.prefix {
+		if strings.HasPrefix(val, p.prefix) {
+			return p.then
+		}
+	}
+	if a, err := netip.ParseAddr(val); err == nil {
+		for _, p := range t.ips {
+			if p.prefix.Contains(a) {
+				return p.then
+			}
+		}
+	}
+	return nil
+}
+
+func (o *onMatch) run(q *query) (string, bool, string) {
+	if o == nil {
+		return "", false, ""
+	}
+	if o.tree != nil {
+		return o.tree.match(q)
+	}
+	return o.name, true, ""
+}
+
+// points adds what the tree tells apart.
+func (t *matchTree) points(f *facets) {
+	if t != nil {
+		*f = union(*f, t.pts)
+	}
+}

@@ -1,0 +1,296 @@
+package traffic
+
+import (
+	"net/netip"
+
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+// conn is one connection on its way through a view.
+type conn struct {
+	v    *View
+	l    *listener
+	dst  netip.AddrPort
+	src  netip.Addr
+	f    *flight
+	in   inspected
+	path []string
+
+	attrs       []string
+	cluster     string // set by a filter, overrides tcp_proxy
+	originalDst string // ditto, overrides the original destination
+	req         *request
+	http        bool // an HTTP connection manager is at work
+
+	dynHost string // dynamic forward proxy
+	dynPort uint32
+	dynSet  bool
+
+	depth int // of internal listeners and aggregates
+}
+
+// maxDepth bounds internal listeners and aggregate clusters that lead in a circle.
+const maxDepth = 8
+
+func (x *conn) step(s string) { x.path = append(x.path, s) }
+
+// Resolve says where a connection to dst from src ends that begins with sig. An
+// invalid src means that it is not known; where it matters the verdict is unknown.
+func (v *View) Resolve(dst netip.AddrPort, src netip.Addr, sig xds.Signal) xds.Verdict {
+	dst = netip.AddrPortFrom(dst.Addr().Unmap().WithZone(""), dst.Port())
+	if !dst.Addr().IsValid() {
+		return finish(unknown("the destination is no address"))
+	}
+	l, early := v.choose(dst)
+	if early != nil {
+		return finish(*early)
+	}
+	return v.resolveIn(l, dst, src, sig)
+}
+
+func finish(vd xds.Verdict) xds.Verdict {
+	if vd.Endpoints == nil {
+		vd.Endpoints = []xds.Endpoint{}
+	}
+	return vd
+}
+
+// choose finds the listener for a destination, or a verdict that needs none
+// (source/common/listener_manager/active_tcp_socket.cc).
+func (v *View) choose(dst netip.AddrPort) (*listener, *xds.Verdict) {
+	k := v.keys()
+	if k.unsure != "" {
+		u := unknown(k.unsure)
+		return nil, &u
+	}
+	if k.vo4 == nil && k.vo6 == nil {
+		return v.bound(k, dst)
+	}
+	if why := v.rules.passes(dst); why != "" {
+		// Not redirected; a listener of its own may still be there.
+		if l := k.direct(dst); l != nil {
+			return l, nil
+		}
+		return nil, &xds.Verdict{Kind: xds.NotIntercepted, Reason: why}
+	}
+	vo := k.vo(dst.Addr())
+	if vo == nil {
+		return nil, &xds.Verdict{Kind: xds.Refused, Reason: "no virtualOutbound listens on " + family(dst.Addr())}
+	}
+	return k.handOff(dst, vo), nil
+}
+
+func family(a netip.Addr) string {
+	if a.Is4() {
+		return "IPv4"
+	}
+	return "IPv6"
+}
+
+func (k keyView) vo(a netip.Addr) *listener {
+	if a.Is4() {
+		return k.vo4
+	}
+	return k.vo6
+}
+
+// handOff is who gets a connection that arrived at vo: the exact address, the
+// any-address of the family, or vo itself. A connection to vo's own port stays.
+func (k keyView) handOff(dst netip.AddrPort, vo *listener) *listener {
+	if dst.Port() == outboundPort && vo == k.wild(dst) {
+		return vo
+	}
+	if l := k.exact[dst]; l != nil {
+		return l
+	}
+	if l := k.wild(dst); l != nil {
+		return l
+	}
+	return vo
+}
+
+func (k keyView) wild(dst netip.AddrPort) *listener {
+	if dst.Addr().Is4() {
+		return k.wild4[dst.Port()]
+	}
+	return k.wild6[dst.Port()]
+}
+
+// direct is the listener that has a socket where dst goes.
+func (k keyView) direct(dst netip.AddrPort) *listener {
+	if l := k.exact[dst]; l != nil && l.binds {
+		return l
+	}
+	if l := k.wild(dst); l != nil && l.binds {
+		return l
+	}
+	return nil
+}
+
+// bound decides where no virtualOutbound is: a gateway, or a sidecar that
+// intercepts nothing, serves what its own listeners bind; a sidecar that should
+// intercept is not initialised, and refuses.
+func (v *View) bound(k keyView, dst netip.AddrPort) (*listener, *xds.Verdict) {
+	if v.rules.known && !v.rules.none {
+		if why := v.rules.passes(dst); why != "" {
+			return nil, &xds.Verdict{Kind: xds.NotIntercepted, Reason: why}
+		}
+		return nil, &xds.Verdict{Kind: xds.Refused, Reason: "no virtualOutbound: the proxy is not initialised yet"}
+	}
+	if l := k.direct(dst); l != nil {
+		return l, nil
+	}
+	return nil, &xds.Verdict{Kind: xds.NotIntercepted, Reason: "no listener restores the destination, and none is bound to it"}
+}
+
+// resolveIn is Resolve with the listener already chosen. A nil l means that no
+// listener is there.
+func (v *View) resolveIn(l *listener, dst netip.AddrPort, src netip.Addr, sig xds.Signal) xds.Verdict {
+	if l == nil {
+		if _, early := v.choose(dst); early != nil {
+			return finish(*early)
+		}
+		return finish(unknown("no listener"))
+	}
+	f := newFlight(sig)
+	x := &conn{v: v, l: l, dst: dst, src: src, f: &f}
+	if vo := v.keys().vo(dst.Addr()); vo != nil && vo != l {
+		if vd, ends := x.listen(vo); ends {
+			return x.finish(vd)
+		}
+	}
+	return x.finish(x.run(l))
+}
+
+// finish adds what every verdict tells.
+func (x *conn) finish(vd xds.Verdict) xds.Verdict {
+	if vd.Listener == "" {
+		vd.Listener = x.l.name
+	}
+	vd.Path = append([]string{"listener " + x.l.name}, x.path...)
+	vd.Attributes = append(vd.Attributes, x.attrs...)
+	if vd.Kind == xds.Passthrough {
+		vd.Inspection = x.inspection()
+	}
+	return finish(vd)
+}
+
+// inspection says how much was looked at.
+func (x *conn) inspection() string {
+	switch {
+	case x.http:
+		return "http"
+	case x.in.inspected:
+		return "sniffed"
+	}
+	return "none"
+}
+
+// listen runs the listener filters of l, and says where they end the connection.
+func (x *conn) listen(l *listener) (xds.Verdict, bool) {
+	if l.broken != "" {
+		return unknown("listener " + l.name + ": " + l.broken), true
+	}
+	x.in = l.inspect(x.in, x.f, x.dst.Port())
+	switch x.in.end {
+	case waiting:
+		return xds.Verdict{Kind: xds.Stall, Reason: x.in.why}, true
+	case closing:
+		return xds.Verdict{Kind: xds.NoChain, Reason: x.in.why}, true
+	case unclear:
+		return unknown(x.in.why), true
+	}
+	return xds.Verdict{}, false
+}
+
+// run resolves inside one listener.
+func (x *conn) run(l *listener) xds.Verdict {
+	if vd, ends := x.listen(l); ends {
+		return vd
+	}
+	q := &query{dst: x.dst, src: x.src, sni: x.in.sni, transport: x.in.transport, alpn: x.in.alpn}
+	if q.transport == "" {
+		q.transport = "raw_buffer"
+	}
+	chains, why := l.pick(q)
+	if why != "" {
+		return unknown(why)
+	}
+	if len(chains) == 1 {
+		return x.chain(chains[0])
+	}
+	return x.ambiguous(chains)
+}
+
+// pick returns the chains that a connection may get, the default filled in; a
+// nil one means that it is closed.
+func (l *listener) pick(q *query) ([]*chain, string) {
+	if l.matcher != nil {
+		return l.matcher.pick(l, q)
+	}
+	picked := l.tree.pick(q)
+	if q.unsure != "" {
+		return nil, q.unsure
+	}
+	out := picked[:0]
+	for _, c := range picked {
+		if c == nil {
+			c = l.def
+		}
+		if len(out) == 0 || out[0] != c {
+			out = append(out, c)
+		}
+	}
+	return out, ""
+}
+
+// ambiguous answers only where all candidates lead to the same end.
+func (x *conn) ambiguous(chains []*chain) xds.Verdict {
+	start := *x
+	first := x.chain(chains[0])
+	for _, c := range chains[1:] {
+		y := start
+		y.path = append([]string(nil), start.path...)
+		if vd := y.chain(c); !first.Same(vd) || first.Reason != vd.Reason {
+			return unknown("a chain without a prefix and one with a prefix of length 0 both match: Envoy's choice is random per process")
+		}
+	}
+	return first
+}
+
+// chain runs the network filters of c.
+func (x *conn) chain(c *chain) xds.Verdict {
+	if c == nil {
+		return xds.Verdict{Kind: xds.NoChain, Reason: "no filter chain matches, and there is no default"}
+	}
+	x.step(c.label)
+	if c.broken != "" {
+		return unknown(c.label + ": " + c.broken)
+	}
+	if c.tls {
+		if vd, ends := x.terminate(c); ends {
+			return vd
+		}
+	}
+	for _, n := range c.filters {
+		if vd, ends := n.apply(x); ends {
+			return vd
+		}
+	}
+	return xds.Verdict{Kind: xds.NoChain, Reason: "the filter chain has no filter that ends it"}
+}
+
+// terminate is what a chain's own transport socket makes of the client: what is
+// not TLS is closed, and inside TLS nothing is known but what the signal says.
+func (x *conn) terminate(c *chain) (xds.Verdict, bool) {
+	switch {
+	case x.f.size == 0:
+		return unknown("the chain waits for a TLS handshake, for as long as its timeout says"), true
+	case x.f.hello == nil:
+		return xds.Verdict{Kind: xds.NoChain, Reason: "the chain wants TLS (" + c.socket + ")"}, true
+	}
+	inner := &flight{kind: xds.Bytes, size: x.f.size, opaque: true}
+	x.f = inner
+	x.step("TLS ends here")
+	return xds.Verdict{}, false
+}
