@@ -91,6 +91,23 @@ func (f *Fold) Subscribed(id xds.Sidecar, typ string) bool {
 	return s != nil && s.sent[xds.Canonical(typ)] != ""
 }
 
+// Awaits reports whether something is still to come back: a stream has ended,
+// and no other one speaks yet for the listeners, clusters or routes that came by
+// it. After a restart of the control plane, streams of single types come back
+// one by one, over seconds.
+func (f *Fold) Awaits(id xds.Sidecar) bool {
+	s := f.sides[id]
+	if s == nil {
+		return false
+	}
+	for _, st := range s.streams {
+		if st.closed && (st.accepted.Len(xds.ListenerType) > 0 || st.accepted.Len(xds.ClusterType) > 0 || st.accepted.Len(xds.RouteType) > 0) {
+			return true
+		}
+	}
+	return false
+}
+
 // Fork returns a Fold that knows one sidecar only, in the state it is in here,
 // and that goes its own way from now on. It costs what the sidecar has in
 // streams, not in resources.

@@ -27,7 +27,7 @@ func (s *side) closeAs(rule Rule, at time.Time, after *state.Snapshot) Entry {
 	}
 	ready := s.listeners()
 	s.waited = s.waited || rule == Limit
-	s.group = nil
+	s.group, s.alone = nil, s.w.fold.Awaits(s.id)
 	in := s.input(g, &e)
 	if e.Baseline {
 		s.baselineInput(&in, e, ready)

@@ -143,6 +143,7 @@ func (s *side) closed(r xds.Record) {
 			s.forgive(o.typ)
 		}
 	}
+	s.alone = false
 	useful, known := s.wait.open[r.Stream]
 	delete(s.wait.open, r.Stream)
 	if !known || len(s.wait.open) > 0 || s.wait.away != nil || !useful && s.newest.Number == 0 {

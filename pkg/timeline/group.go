@@ -12,6 +12,8 @@ const (
 	// quiet is how long nothing must come before a group without a telling
 	// version is taken for finished.
 	quiet = time.Second
+	// rejoin is the same while streams of the sidecar are still to come back.
+	rejoin = 5 * time.Second
 	// limit is how long a group may stay open.
 	limit = 10 * time.Second
 )
@@ -129,10 +131,19 @@ func (g *group) rule(s *side) Rule {
 // due is when time alone closes the group, and by which rule.
 func (g *group) due(s *side) (Rule, time.Duration) {
 	end := g.opened + limit
-	if q := g.stirred + quiet; len(g.waits) == 0 && !s.unready() && q <= end {
+	if q := g.stirred + s.quiet(); len(g.waits) == 0 && !s.unready() && q <= end {
 		return Quiet, q
 	}
 	return Limit, end
+}
+
+// quiet is how long nothing must come. Streams that do not come back are waited
+// for once.
+func (s *side) quiet() time.Duration {
+	if !s.alone && s.w.fold.Awaits(s.id) {
+		return rejoin
+	}
+	return quiet
 }
 
 // unready reports whether a life has only just begun: a sidecar that has clusters

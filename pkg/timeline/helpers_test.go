@@ -120,7 +120,7 @@ type names struct{}
 type nameView struct{ s *state.Snapshot }
 
 func (names) View(_ xds.Sidecar, _ *corev3.Node, s *state.Snapshot) judge.View { return nameView{s} }
-func (names) Drained(_, _ judge.View) []string                               { return nil }
+func (names) Drained(_, _ judge.View) []string                                 { return nil }
 
 func (names) Compare(old, new judge.View) []xds.Shift {
 	var out []xds.Shift
@@ -169,4 +169,3 @@ func eds(bodies map[xds.Digest]string) state.Deps {
 }
 
 var start = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
-

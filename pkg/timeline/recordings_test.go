@@ -1,18 +1,155 @@
 package timeline_test
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/xdsproxy/xdsproxy/pkg/judge"
+	"github.com/xdsproxy/xdsproxy/pkg/state"
+	"github.com/xdsproxy/xdsproxy/pkg/timeline"
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
+
+// counts are what each recording gives: groups, and in how many of them
+// something changed.
+var counts = map[string][2]int{
+	"01-seed-mysql-delta": {4, 3}, "02-seed-mysql-sotw": {4, 3}, "03-seed-redis": {6, 4}, "04-default-chain-flip": {5, 4},
+	"05-cidr-and-exact": {5, 4}, "06-registry-only": {8, 7}, "07-nack": {8, 4}, "08-reconnect": {4, 2}, "09-endpoints-churn": {61, 60},
+	"10-large": {11, 10}, "14-drain": {7, 6}, "15-large-sotw": {11, 10}, "16-connection-age": {7, 2}, "30-envoy-gateway-delta": {10, 7},
+	"32-gcp-ads-sotw-ttl": {7, 6}, "34-gcp-mux-delta": {7, 6}, "36-agent-envoy-side": {5, 2}, "37-agent-istiod-side": {5, 2},
+	"50-istio-1.4-v2": {5, 4}, "51-istio-1.6-v2": {5, 4},
+}
 
 func TestRecordings(t *testing.T) {
 	for _, name := range recorded(t) {
 		src := history(t, name)
 		for _, id := range sidecars(t, src) {
 			t.Run(name+"/"+id.Name(), func(t *testing.T) {
+				changed, groups := 0, 0
 				for _, e := range walk(real(src), recordsOf(t, src, id)) {
 					t.Log(e.Time.Format("15:04:05.000"), line(e), e.Pushes)
+					groups++
+					if len(e.Changes) > 0 {
+						changed++
+					}
+					if !e.Settled {
+						t.Errorf("#%d: not settled (%s)", e.First, e.Rule)
+					}
+				}
+				if want, ok := counts[name]; ok && want != [2]int{groups, changed} {
+					t.Errorf("%d groups, %d with changes; want %v", groups, changed, want)
 				}
 			})
 		}
 	}
 }
+
+// outline is what a walk gives, without times.
+func outline(cfg timeline.Config, recs []xds.Record) string {
+	var b strings.Builder
+	for _, e := range walk(cfg, recs) {
+		fmt.Fprintln(&b, e.Pushes, e.Baseline, e.Settled)
+		for _, c := range e.Changes {
+			fmt.Fprintln(&b, " ", c.Type, c.Name, c.Old, c.New)
+		}
+		for _, ev := range e.Events {
+			fmt.Fprintln(&b, " ", ev.ID, ev.Kind, ev.Severity, ev.Push, ev.Ports)
+		}
+	}
+	return b.String()
+}
+
+// slower returns the records with up to 0.9 s of silence before some of those
+// that continue a group.
+func slower(recs []xds.Record, r *rand.Rand, share float64) []xds.Record {
+	out := slices.Clone(recs)
+	var shift time.Duration
+	for i := range out {
+		if i > 0 && recs[i].Time.Sub(recs[i-1].Time) < 100*time.Millisecond && r.Float64() < share {
+			shift += time.Duration(r.Float64() * 0.9 * float64(time.Second))
+		}
+		out[i].Time = recs[i].Time.Add(shift)
+	}
+	return out
+}
+
+// small leaves out the recordings that are long, for tests that walk many times.
+func small(t *testing.T) []string {
+	return slices.DeleteFunc(recorded(t), func(n string) bool { return strings.Contains(n, "large") })
+}
+
+func TestSilenceChangesNothing(t *testing.T) {
+	for _, name := range small(t) {
+		src := history(t, name)
+		cfg := real(src)
+		for _, id := range sidecars(t, src) {
+			recs := recordsOf(t, src, id)
+			want := outline(cfg, recs)
+			for seed := range uint64(8) {
+				if got := outline(cfg, slower(recs, rand.New(rand.NewPCG(seed, 1)), 0.5)); got != want {
+					t.Errorf("%s, seed %d: with silence:\n%s\nwithout:\n%s", name, seed, got, want)
+					break
+				}
+			}
+		}
+	}
+}
+
+// TestAdvanceChangesNothing calls Advance as a live reader does, at any moment
+// up to the next record.
+func TestAdvanceChangesNothing(t *testing.T) {
+	for _, name := range small(t) {
+		src := history(t, name)
+		cfg := real(src)
+		for _, id := range sidecars(t, src) {
+			recs := recordsOf(t, src, id)
+			w := timeline.New(cfg)
+			var live []timeline.Entry
+			for i, r := range recs {
+				live = append(live, w.Record(r)...)
+				for at := r.Time; i+1 < len(recs) && at.Before(recs[i+1].Time); at = at.Add(333 * time.Millisecond) {
+					live = append(live, w.Advance(at)...)
+				}
+			}
+			live = append(live, w.Finish()...)
+			past := walk(cfg, recs)
+			if !slices.EqualFunc(live, past, func(a, b timeline.Entry) bool { return line(a) == line(b) && a.Closed.Equal(b.Closed) }) {
+				t.Errorf("%s: live %d entries, past %d", name, len(live), len(past))
+			}
+		}
+	}
+}
+
+// TestEntriesJoin checks that nothing is lost between entries: each begins with
+// what the one before ended with, and its steps lead from its beginning to its end.
+func TestEntriesJoin(t *testing.T) {
+	for _, name := range small(t) {
+		src := history(t, name)
+		for _, id := range sidecars(t, src) {
+			var last *state.Snapshot
+			for _, e := range walk(real(src), recordsOf(t, src, id)) {
+				if e.Before != last {
+					t.Errorf("%s #%d does not begin where the entry before ended", name, e.First)
+				}
+				last = e.After
+				steps := e.Steps()
+				if len(steps) > 0 && !equal(steps[len(steps)-1].Active, e.After) {
+					t.Errorf("%s #%d..#%d: the last step is not the end", name, e.First, e.Last)
+				}
+			}
+		}
+	}
+}
+
+func equal(a, b *state.Snapshot) bool {
+	for range state.Differences(a, b) {
+		return false
+	}
+	return true
+}
+
+var _ judge.View = nameView{}

@@ -22,6 +22,7 @@ type side struct {
 	baseline bool            // the present life has no settled point yet
 	waited   bool            // its first group ran into the time limit
 	life     int
+	alone    bool            // streams that ended were waited for, and did not come back
 	group    *group
 	version  string // of the newest push before the open group
 	newest   judge.PushRef
