@@ -1,0 +1,280 @@
+package traffic
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+// Compare tells which destinations end somewhere else in new than in old: the
+// shifts are disjoint and together hold exactly the destinations whose verdicts
+// are not the same (xds.Verdict.Same). Only listeners that differ, or refer to
+// something that does, are looked into.
+func (e *Engine) Compare(old, new *View) []xds.Shift {
+	if old == new {
+		return nil
+	}
+	c := newComparison(old, new)
+	c.fates = e.fates(old, new)
+	for _, v6 := range []bool{false, true} {
+		c.family(v6)
+	}
+	return c.shifts()
+}
+
+// compared is what a comparison asks of each side.
+type compared interface {
+	keys() keyView
+	outside() string // equal texts: whatever no listener decides is the same on both sides
+	around() facets  // the points at which interception changes
+	source(v6 bool) netip.Addr
+	choose(dst netip.AddrPort) (*listener, *xds.Verdict)
+	fingerprint(*listener) [20]byte
+	facets(*listener) facets
+	resolveIn(l *listener, dst netip.AddrPort, src netip.Addr, sig xds.Signal) xds.Verdict
+	takes(l *listener, ch *chain, dst netip.AddrPort, sig xds.Signal) bool // ch is what l chooses
+}
+
+// pair is who owns a destination before and after; nil is nobody.
+type pair struct{ old, new *listener }
+
+// comparison is one run of Compare. The two maps are memos.
+type comparison struct {
+	old, new   compared
+	keysO      keyView
+	keysN      keyView
+	dirtyPairs map[pair]bool
+	jointPairs map[pair]*joint
+	fates      func(*listener) fate // what the step does to connections of a listener of old
+	around     facets
+	all        bool // something outside the listeners changed: every destination is looked at
+	found      found
+}
+
+// joint is what two listeners tell apart together.
+type joint struct {
+	facets  facets
+	classes []classRep
+	names   []xds.Class
+}
+
+func newComparison(old, new compared) *comparison {
+	return &comparison{
+		old: old, new: new, keysO: old.keys(), keysN: new.keys(),
+		dirtyPairs: map[pair]bool{}, jointPairs: map[pair]*joint{}, found: newFound(),
+		around: union(old.around(), new.around()), all: old.outside() != new.outside(),
+	}
+}
+
+// dirty reports whether a destination may have another verdict when it goes from
+// one listener to the other.
+func (c *comparison) dirty(p pair) bool {
+	if p.old == nil && p.new == nil {
+		return false
+	}
+	d, ok := c.dirtyPairs[p]
+	if !ok {
+		d = p.old == nil || p.new == nil || p.old.binds != p.new.binds || c.old.fingerprint(p.old) != c.new.fingerprint(p.new)
+		c.dirtyPairs[p] = d
+	}
+	return d
+}
+
+func (c *comparison) joint(p pair) *joint {
+	j, ok := c.jointPairs[p]
+	if !ok {
+		f := union(c.old.facets(p.old), c.new.facets(p.new))
+		f.hosts = splitHosts(f.hosts)
+		j = &joint{facets: f, classes: classesOf(f)}
+		for _, r := range j.classes {
+			j.names = append(j.names, r.Class)
+		}
+		c.jointPairs[p] = j
+	}
+	return j
+}
+
+// plane is one address family: who owns what there on both sides.
+type plane struct {
+	v6    bool
+	vo    pair
+	wild  map[uint16]pair
+	exact map[uint16]map[netip.Addr]bool // only of ports where something is dirty
+	seen  map[uint16]bool                // ports with any key of their own
+}
+
+// family finds the ports where something may have changed and looks into them:
+// the ports that a listener names one by one, all others together as what
+// virtualOutbound has.
+func (c *comparison) family(v6 bool) {
+	pl := c.plane(v6)
+	voDirty := c.all || c.dirty(pl.vo)
+	var ports []portSet
+	for p := range pl.seen {
+		if c.all || pl.exact[p] != nil || c.dirty(pl.root(p)) {
+			ports = append(ports, onePort(p))
+		}
+	}
+	slices.SortFunc(ports, func(a, b portSet) int { return cmp.Compare(a[0].lo, b[0].lo) })
+	if voDirty {
+		ports = append(ports, c.otherPorts(pl)...)
+	}
+	if len(ports) == 0 {
+		return
+	}
+	c.addresses(pl, voDirty)
+	for _, s := range ports {
+		c.region(pl, s)
+	}
+}
+
+func (c *comparison) plane(v6 bool) *plane {
+	pl := &plane{v6: v6, vo: pair{c.keysO.vo4, c.keysN.vo4}, wild: map[uint16]pair{}, exact: map[uint16]map[netip.Addr]bool{}, seen: map[uint16]bool{}}
+	wildO, wildN := c.keysO.wild4, c.keysN.wild4
+	if v6 {
+		pl.vo, wildO, wildN = pair{c.keysO.vo6, c.keysN.vo6}, c.keysO.wild6, c.keysN.wild6
+	}
+	for p, l := range wildO {
+		pl.wild[p], pl.seen[p] = pair{l, cmp.Or(wildN[p], pl.vo.new)}, true
+	}
+	for p, l := range wildN {
+		if _, ok := pl.wild[p]; !ok {
+			pl.wild[p], pl.seen[p] = pair{pl.vo.old, l}, true
+		}
+	}
+	c.exactKeys(pl, func(key netip.AddrPort, p pair) {
+		pl.seen[key.Port()] = true
+		if c.dirty(p) {
+			pl.exact[key.Port()] = map[netip.Addr]bool{}
+		}
+	})
+	return pl
+}
+
+// root is who owns what no exact key does.
+func (pl *plane) root(port uint16) pair {
+	if p, ok := pl.wild[port]; ok {
+		return p
+	}
+	return pl.vo
+}
+
+// exactKeys yields every exact key of the family that either side has.
+func (c *comparison) exactKeys(pl *plane, yield func(netip.AddrPort, pair)) {
+	for key, l := range c.keysO.exact {
+		if key.Addr().Is6() == pl.v6 {
+			yield(key, pair{l, cmp.Or(c.keysN.exact[key], pl.root(key.Port()).new)})
+		}
+	}
+	for key, l := range c.keysN.exact {
+		if key.Addr().Is6() == pl.v6 && c.keysO.exact[key] == nil {
+			yield(key, pair{pl.root(key.Port()).old, l})
+		}
+	}
+}
+
+// addresses fills in the exact keys of the ports that are looked into: those that
+// changed, and those that are holes in what did.
+func (c *comparison) addresses(pl *plane, all bool) {
+	c.exactKeys(pl, func(key netip.AddrPort, p pair) {
+		if !all && !c.dirty(pl.root(key.Port())) && !c.dirty(p) {
+			return
+		}
+		at := pl.exact[key.Port()]
+		if at == nil {
+			at = map[netip.Addr]bool{}
+			pl.exact[key.Port()] = at
+		}
+		at[key.Addr()] = true
+	})
+}
+
+// otherPorts are those without a key: virtualOutbound has them. They are cut only
+// where one of its chains or filters asks for the port.
+func (c *comparison) otherPorts(pl *plane) []portSet {
+	f := union(c.joint(pl.vo).facets, c.around)
+	taken := map[uint16]bool{}
+	for p := range pl.seen {
+		taken[p] = true
+	}
+	var out []portSet
+	for _, p := range slices.Compact(slices.Sorted(slices.Values(f.ports))) {
+		if !taken[p] && p != 0 {
+			out = append(out, onePort(p))
+			taken[p] = true
+		}
+	}
+	for _, s := range cutPorts(f.ranges) {
+		if rest := s.minus(taken); len(rest) > 0 {
+			out = append(out, rest)
+		}
+	}
+	return out
+}
+
+// region compares the destinations of ports that are all alike: one for each
+// stretch of addresses that neither side splits, with each class of signal.
+func (c *comparison) region(pl *plane, ports portSet) {
+	port := ports.witness()
+	r := newRegion(pl.v6, ports, c.prefixes(pl, port))
+	for i := range r.tree {
+		rep, ok := r.tree.representative(i)
+		r.full[i] = !ok
+		if ok {
+			c.node(r, i, netip.AddrPortFrom(rep, port))
+		}
+	}
+	c.found.add(r)
+}
+
+// prefixes are the points at which one side may change its mind about a port.
+// The sidecar's own address is one where a chain asks whether the source is local.
+// Loopback itself is none: no connection to it is intercepted, and nobody needs
+// to be told in every cell.
+func (c *comparison) prefixes(pl *plane, port uint16) []netip.Prefix {
+	root := pl.root(port)
+	var out []netip.Prefix
+	if c.all || c.dirty(root) {
+		out = slices.Concat(c.joint(root).facets.prefixes, c.around.prefixes)
+	}
+	out = slices.DeleteFunc(out, func(p netip.Prefix) bool { return p.IsSingleIP() && p.Addr().IsLoopback() })
+	for a := range pl.exact[port] {
+		out = append(out, netip.PrefixFrom(a, a.BitLen()))
+	}
+	for _, src := range []netip.Addr{c.old.source(pl.v6), c.new.source(pl.v6)} {
+		if src.IsValid() && (root.old.asksForLocal() || root.new.asksForLocal()) {
+			out = append(out, netip.PrefixFrom(src, src.BitLen()))
+		}
+	}
+	return out
+}
+
+// node compares one destination with every class of signal.
+func (c *comparison) node(r *region, i int, dst netip.AddrPort) {
+	lo, early := c.old.choose(dst)
+	ln, late := c.new.choose(dst)
+	p := pair{lo, ln}
+	switch {
+	case early == nil && late == nil && !c.dirty(p) && !c.all,
+		early != nil && late != nil && early.Same(*late):
+		return
+	}
+	j := c.joint(p)
+	for n, class := range j.classes {
+		before := c.verdict(c.old, lo, early, dst, class.Signal)
+		after := c.verdict(c.new, ln, late, dst, class.Signal)
+		if before.Same(after) {
+			continue
+		}
+		r.hit(i, j, n, c.found.shift(before, after, c.open(p, dst, class.Signal), dst, class.Signal))
+	}
+}
+
+func (c *comparison) verdict(side compared, l *listener, early *xds.Verdict, dst netip.AddrPort, sig xds.Signal) xds.Verdict {
+	if early != nil {
+		return finish(*early)
+	}
+	return side.resolveIn(l, dst, side.source(dst.Addr().Is6()), sig)
+}

@@ -1,0 +1,65 @@
+package traffic
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+// This file is what Compare asks of a View beside the contract in facets.go.
+
+// outside tells apart what decides before any listener does.
+func (v *View) outside() string {
+	k := v.keys()
+	return fmt.Sprint(v.rules, k.vo4 != nil, k.vo6 != nil, k.unsure)
+}
+
+func (v *View) around() facets {
+	var f facets
+	v.rules.points(&f)
+	return f
+}
+
+// source is the sidecar's own address of a family, as its node tells: that is
+// where connections come from. Invalid if it is not known.
+func (v *View) source(v6 bool) netip.Addr {
+	ips := strings.Split(v.env.Node.GetMetadata().GetFields()["INSTANCE_IPS"].GetStringValue(), ",")
+	if p := strings.Split(v.env.Node.GetId(), "~"); len(p) == 4 {
+		ips = append(ips, p[1])
+	}
+	for _, s := range ips {
+		if a, err := netip.ParseAddr(strings.TrimSpace(s)); err == nil && a.Is6() == v6 {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// asksForLocal reports whether l has a chain for local or external sources only.
+func (l *listener) asksForLocal() bool {
+	return l != nil && slices.ContainsFunc(l.chains, func(c *chain) bool { return c.match != nil && c.match.sourceType != 0 })
+}
+
+// takes reports whether a connection to dst that begins with sig gets chain ch of
+// l. Where that cannot be told it may.
+func (v *View) takes(l *listener, ch *chain, dst netip.AddrPort, sig xds.Signal) bool {
+	f := newFlight(sig)
+	x := &conn{v: v, l: l, dst: dst, f: &f}
+	if vo := v.keys().vo(dst.Addr()); vo != nil && vo != l {
+		if _, ends := x.listen(vo); ends {
+			return true
+		}
+	}
+	if _, ends := x.listen(l); ends {
+		return true
+	}
+	q := &query{dst: dst, src: v.source(dst.Addr().Is6()), sni: x.in.sni, transport: x.in.transport, alpn: x.in.alpn}
+	if q.transport == "" {
+		q.transport = "raw_buffer"
+	}
+	chains, why := l.pick(q)
+	return why != "" || slices.Contains(chains, ch)
+}
