@@ -163,14 +163,14 @@ func (w *Writer) copyBodies(b *builder, r *xds.Record) (err error) {
 }
 
 func (w *Writer) copyBody(b *builder, d xds.Digest) error {
-	at, ok := w.index.bodies[d]
+	at, ok := w.index.bodies.find(d)
 	if !ok {
 		b.lacks(d)
 		return nil
 	}
 	bytes, err := w.index.body(at)
 	if errors.Is(err, errDamaged) || errors.Is(err, fs.ErrClosed) {
-		delete(w.index.bodies, d)
+		w.index.bodies.drop(func(x bodyLoc) bool { return x.frame == at.frame })
 		b.lacks(d)
 		return nil
 	}

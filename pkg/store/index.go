@@ -20,11 +20,12 @@ type place struct {
 }
 
 // index knows what stands where in a directory. It does no locking of its own,
-// but data and body may run beside each other.
+// but bodies has its own, and data and body may run
+// beside each other.
 type index struct {
 	dir    string
 	segs   []*segment // in the order of the history
-	bodies map[xds.Digest]bodyLoc
+	bodies places
 	ids    map[uint64]xds.Sidecar // by tag
 	pushes map[uint64]uint64      // highest push number, by tag
 	lost   map[uint64]place       // tags without an id: their definition is damaged
@@ -34,7 +35,7 @@ type index struct {
 }
 
 func newIndex(dir string, cacheBytes int64) (*index, error) {
-	x := &index{dir: dir, bodies: map[xds.Digest]bodyLoc{}, ids: map[uint64]xds.Sidecar{}, pushes: map[uint64]uint64{}, lost: map[uint64]place{}}
+	x := &index{dir: dir, bodies: places{at: map[xds.Digest]bodyLoc{}}, ids: map[uint64]xds.Sidecar{}, pushes: map[uint64]uint64{}, lost: map[uint64]place{}}
 	var err error
 	if x.cache, err = newCache(cacheBytes); err != nil {
 		return nil, fmt.Errorf("setting up a cache: %w", err)
@@ -126,7 +127,7 @@ func (s *segment) complete() bool {
 }
 
 func (x *index) add(s *segment, f *frame) {
-	s.locate(f, func(d xds.Digest, at bodyLoc) { x.bodies[d] = at })
+	x.bodies.put(s, f)
 	for _, r := range f.sidecars {
 		x.learn(s, f, r)
 		x.pushes[r.tag] = max(x.pushes[r.tag], r.maxPush)
@@ -185,11 +186,7 @@ func (x *index) forget(names []string) {
 	if len(gone) == 0 {
 		return
 	}
-	for d, at := range x.bodies {
-		if gone[at.seg] {
-			delete(x.bodies, d)
-		}
-	}
+	x.bodies.drop(func(at bodyLoc) bool { return gone[at.seg] })
 }
 
 // last is the number of the newest record, 0 without one.

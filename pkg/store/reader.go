@@ -149,9 +149,7 @@ func (x *index) bases(tag, at uint64) (out []place) {
 
 // Body returns a body. One that the store does not have is no error.
 func (r *Reader) Body(d xds.Digest) ([]byte, bool, error) {
-	r.mu.RLock()
-	at, ok := r.x.bodies[d]
-	r.mu.RUnlock()
+	at, ok := r.x.bodies.find(d)
 	if !ok {
 		return nil, false, nil
 	}
@@ -183,11 +181,7 @@ func (r *Reader) lost(p place, err error) error {
 	if !gone {
 		p.seg.drop(p.frame, err)
 	}
-	for _, b := range p.frame.bodies {
-		if r.x.bodies[b.digest].frame == p.frame {
-			delete(r.x.bodies, b.digest)
-		}
-	}
+	r.x.bodies.drop(func(at bodyLoc) bool { return at.frame == p.frame })
 	return nil
 }
 

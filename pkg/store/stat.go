@@ -37,7 +37,7 @@ func Stat(dir string) (Stats, error) {
 		return Stats{}, err
 	}
 	defer r.Close() //nolint:errcheck // only read
-	st := Stats{Records: map[string]uint64{}, Writing: locked(dir), Bodies: len(r.x.bodies)}
+	st := Stats{Records: map[string]uint64{}, Writing: locked(dir), Bodies: r.x.bodies.len()}
 	ids, err := r.Sidecars()
 	if err != nil {
 		return st, err

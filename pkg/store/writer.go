@@ -170,11 +170,9 @@ func (w *Writer) LastPushes() (map[xds.Sidecar]uint64, error) {
 }
 
 // Has reports whether the store holds a body. Such a body need not be given to
-// Append again.
+// Append again. It never waits for the disk.
 func (w *Writer) Has(d xds.Digest) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	_, ok := w.index.bodies[d]
+	_, ok := w.index.bodies.find(d)
 	return ok
 }
 

@@ -243,7 +243,7 @@ func TestLargePush(t *testing.T) {
 		}
 	}
 	cutTail(t, dir, 1)
-	if r := mustRead(t, dir); r.Last() != 0 || len(r.x.bodies) != 0 {
+	if r := mustRead(t, dir); r.Last() != 0 || r.x.bodies.len() != 0 {
 		t.Error("part of a push is there")
 	}
 	w = mustOpen(t, Config{Dir: dir})
