@@ -218,6 +218,16 @@ func (q *Queue) Close() {
 	q.signal()
 }
 
+// Drop forgets what waits: nobody will read it.
+func (q *Queue) Drop() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.items, q.head, q.bytes = nil, 0, 0
+	clear(q.losses)
+	q.order = nil
+	q.stats.QueueBytes.Store(0)
+}
+
 // Len is how many sightings wait.
 func (q *Queue) Len() int {
 	q.mu.Lock()
