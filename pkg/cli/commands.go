@@ -5,6 +5,16 @@ import "github.com/spf13/cobra"
 // commands lists the constructors of all commands, in the order of the help.
 func commands() []func(*App) *cobra.Command {
 	return []func(*App) *cobra.Command{
+		newEvents,
+		newGet,
+		newPs,
+		newLog,
+		newDiff,
+		newShow,
+		newResolve,
+		newExport,
+		newImport,
+		newCompletion,
 		newVersion,
 	}
 }

@@ -18,7 +18,7 @@ func Main(ctx context.Context, app *App, args []string) int {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !started {
-		err = usageError(cmd, err)
+		err = usageError(cmd, err, args)
 	}
 	return report(app.Stderr, err, wantsJSON(args))
 }
@@ -44,6 +44,7 @@ Read commands take --file (a transcript or an Envoy config_dump) or --store.`,
 	for _, c := range commands() {
 		root.AddCommand(c(app))
 	}
+	root.AddCommand(topics()...)
 	return group(root)
 }
 
@@ -65,13 +66,35 @@ func group(cmd *cobra.Command) *cobra.Command {
 }
 
 // usageError gives an error of flag or argument parsing its form.
-func usageError(cmd *cobra.Command, err error) error {
+func usageError(cmd *cobra.Command, err error, args []string) error {
 	var e *Error
 	if errors.As(err, &e) {
 		return err
 	}
+	if word := unknownCommand(cmd, args); word != "" {
+		err = cmd.Args(cmd, []string{word})
+	}
 	try := cmd.CommandPath() + " --help"
 	return &Error{Code: CodeUsage, Message: err.Error(), Why: "usage: " + cmd.UseLine(), Try: try, Err: err}
+}
+
+// unknownCommand finds the word that was meant as a subcommand of cmd but is none:
+// its flags are then unknown too, which is not what has to be said.
+func unknownCommand(cmd *cobra.Command, args []string) string {
+	if !cmd.HasSubCommands() {
+		return ""
+	}
+	depth := strings.Count(cmd.CommandPath(), " ")
+	for _, a := range args {
+		switch {
+		case strings.HasPrefix(a, "-"):
+			return ""
+		case depth == 0:
+			return a
+		}
+		depth--
+	}
+	return ""
 }
 
 // wantsJSON looks for -o json or jsonl in args; flags may not have been parsed

@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/xdsproxy/xdsproxy/pkg/query"
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+type logOptions struct {
+	source sourceFlags
+	span   spanFlags
+	patch  bool
+	follow bool
+	types  []string
+	output Format
+}
+
+func newLog(app *App) *cobra.Command {
+	var o logOptions
+	cmd := &cobra.Command{
+		Use:   "log [SIDECAR]",
+		Short: "List the pushes, one line each: what changed, how it was answered, what it did",
+		Long: `Lists the pushes of a sidecar, oldest first: number, time, type, how many resources
+were added (+), changed (~) and removed (-), the answer and how long it took, and the
+events that began with it (!). -p adds the changed resources.`,
+		Example: `  xdsproxy log web-1.shop --since 1h
+  xdsproxy log web-1.shop --type lds,cds -p --last 10
+  xdsproxy log --file session.jsonl.gz`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runLog(cmd.Context(), app, o, args) },
+	}
+	o.source.bind(cmd)
+	o.span.bind(cmd, "pushes")
+	f := cmd.Flags()
+	f.BoolVarP(&o.patch, "patch", "p", false, "show the changed resources of each push")
+	f.BoolVarP(&o.follow, "follow", "f", false, "go on with new pushes as they come (stores only)")
+	f.StringSliceVar(&o.types, "type", nil, "only pushes of these types: lds, cds, rds, eds, ... or a type URL")
+	bindOutput(cmd, &o.output, FormatTable, FormatWide, FormatShort, FormatJSON, FormatJSONL, FormatYAML)
+	return cmd
+}
+
+func runLog(ctx context.Context, app *App, o logOptions, args []string) error {
+	src, err := o.source.open(ctx, app)
+	if err != nil {
+		return err
+	}
+	defer src.close()
+	if o.follow && !src.live {
+		return src.end(Usagef("without -f, or with --store", "%s does not grow: -f cannot follow it", src.name))
+	}
+	span, err := o.span.parse(src)
+	if err != nil {
+		return err
+	}
+	id, err := src.sidecar(args)
+	if err != nil {
+		return src.end(err)
+	}
+	t := &logTeller{print: newLogPrinter(app, src, o), o: o, span: span}
+	for l, err := range src.read.Lines(ctx, query.WalkOptions{
+		Sidecars: []xds.Sidecar{id}, Since: span.since, Display: src.label, Follow: o.follow,
+	}) {
+		if err != nil {
+			if errors.Is(err, context.Canceled) {
+				return err
+			}
+			src.broke(err)
+			break
+		}
+		if more, err := t.line(l); err != nil {
+			return src.end(err)
+		} else if !more {
+			break
+		}
+	}
+	return src.end(t.finish())
+}
+
+// logTeller prints the lines that are wanted, until enough were.
+type logTeller struct {
+	print *logPrinter
+	o     logOptions
+	span  span
+	told  int
+	last  []*query.Line
+}
+
+func (t *logTeller) line(l *query.Line) (bool, error) {
+	if !t.wants(l) {
+		return true, nil
+	}
+	if t.span.last > 0 {
+		t.last = append(t.last, l)
+		t.last = t.last[max(0, len(t.last)-t.span.last):]
+		return true, nil
+	}
+	if err := t.print.print(l); err != nil {
+		return false, err
+	}
+	t.told++
+	return t.span.first == 0 || t.told < t.span.first, nil
+}
+
+func (t *logTeller) wants(l *query.Line) bool {
+	if !t.span.holds(l.Time) {
+		return false
+	}
+	if len(t.o.types) == 0 {
+		return l.IsPush() || len(l.Events) > 0
+	}
+	return l.IsPush() && isType(l.Push.Type, t.o.types)
+}
+
+func (t *logTeller) finish() error {
+	for _, l := range t.last {
+		if err := t.print.print(l); err != nil {
+			return err
+		}
+	}
+	return t.print.close()
+}

@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/xdsproxy/xdsproxy/pkg/query"
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+type psOptions struct {
+	source sourceFlags
+	all    bool
+	since  string
+	output Format
+}
+
+// PsList is what `ps -o json` prints.
+type PsList struct {
+	APIVersion string      `json:"apiVersion"`
+	Sidecars   []PsSidecar `json:"sidecars"`
+}
+
+// PsSidecar is one sidecar at the end of the history.
+type PsSidecar struct {
+	APIVersion  string                  `json:"apiVersion,omitempty"` // -o jsonl
+	Name        string                  `json:"name"`
+	Node        string                  `json:"node"`
+	Cluster     string                  `json:"cluster,omitempty"`
+	Mesh        string                  `json:"mesh,omitempty"`
+	Connected   bool                    `json:"connected"`
+	LastPush    string                  `json:"lastPush"`
+	LastSeen    time.Time               `json:"lastSeen"`
+	Types       []PsType                `json:"types"`
+	NACKs       uint64                  `json:"nacks"`
+	Rejected    []xds.Resource          `json:"rejected"`
+	Events      map[xds.Severity]uint64 `json:"events"`
+	Uncertain   []string                `json:"uncertain,omitempty"`
+	Incarnation int                     `json:"incarnation"`
+}
+
+// PsType is what happened to one type.
+type PsType struct {
+	Type  string `json:"type"`
+	Push  string `json:"push"`
+	State string `json:"state"` // ack, nack, pending
+}
+
+func newPs(app *App) *cobra.Command {
+	var o psOptions
+	cmd := &cobra.Command{
+		Use:   "ps [SIDECAR]",
+		Short: "List the sidecars: last push and state of each type, rejections, events",
+		Long: `Lists the sidecars of a history. Under each type stands its last push: * answered with
+an ACK, ! rejected, ? not answered yet.`,
+		Example: "  xdsproxy ps\n  xdsproxy ps -n shop -o json\n  xdsproxy ps --file session.jsonl.gz",
+		Args:    cobra.MaximumNArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return runPs(cmd.Context(), app, o, args) },
+	}
+	o.source.bind(cmd)
+	cmd.Flags().BoolVarP(&o.all, "all-namespaces", "A", false, "the sidecars of all namespaces (the default without -n)")
+	cmd.Flags().StringVar(&o.since, "since", "", "count rejections and events since then (default: 1h before now; of a file: all)")
+	bindOutput(cmd, &o.output, FormatTable, FormatWide, FormatShort, FormatJSON, FormatJSONL, FormatYAML)
+	return cmd
+}
+
+func runPs(ctx context.Context, app *App, o psOptions, args []string) error {
+	src, err := o.source.open(ctx, app)
+	if err != nil {
+		return err
+	}
+	defer src.close()
+	ids, err := src.several(args)
+	if err != nil {
+		return src.end(err)
+	}
+	if o.since == "" && src.live {
+		o.since = "1h"
+	}
+	sp, err := (&spanFlags{since: o.since}).parse(src)
+	if err != nil {
+		return err
+	}
+	all, err := src.status(ctx, ids, sp)
+	if err != nil {
+		src.broke(err)
+	}
+	now, err := src.now()
+	if err != nil {
+		return src.end(err)
+	}
+	return src.end(printPs(app, o.output, all, now))
+}
+
+// status walks the history once for all sidecars.
+func (s *source) status(ctx context.Context, ids []xds.Sidecar, sp span) ([]PsSidecar, error) {
+	all := make([]PsSidecar, 0, len(ids))
+	at := map[xds.Sidecar]int{}
+	var failed error
+	for _, id := range ids {
+		if id.IsZero() {
+			continue
+		}
+		p, err := s.read.Status(id)
+		if err != nil {
+			failed = err
+		}
+		at[id] = len(all)
+		all = append(all, s.psOf(id, p))
+	}
+	counted := func(rec xds.Record) {
+		i, ok := at[rec.Sidecar]
+		if ok && rec.Kind == xds.KindAnswer && rec.Answer.NACK() && sp.holds(rec.Time) {
+			all[i].NACKs += 1 + rec.Answer.Repeat
+		}
+	}
+	for e, err := range s.read.Walk(ctx, query.WalkOptions{Sidecars: ids, Since: sp.since, Display: s.label, OnRecord: counted}) {
+		if err != nil {
+			return all, err
+		}
+		for _, ev := range e.Events {
+			if i, ok := at[e.ID]; ok && sp.holds(ev.Time) {
+				all[i].Events[ev.Severity]++
+			}
+		}
+	}
+	return all, failed
+}
+
+func (s *source) psOf(id xds.Sidecar, p query.Status) PsSidecar {
+	out := PsSidecar{
+		Name: s.label(id), Node: id.Node, Cluster: id.Cluster, Mesh: id.Mesh, Connected: p.View.Connected, LastPush: pushText(p.View.LastPush),
+		LastSeen: p.View.LastSeen.UTC(), Types: []PsType{}, Rejected: []xds.Resource{}, Events: map[xds.Severity]uint64{},
+		Uncertain: p.Uncertain(), Incarnation: p.View.Incarnation,
+	}
+	for _, t := range p.Types {
+		out.Types = append(out.Types, PsType{Type: t.Type, Push: pushText(t.Push), State: t.State})
+	}
+	for _, r := range p.View.Rejected {
+		out.Rejected = append(out.Rejected, xds.Resource{Type: r.Type, Name: r.Name})
+	}
+	return out
+}
+
+func printPs(app *App, f Format, all []PsSidecar, now time.Time) error {
+	switch f {
+	case FormatJSON, FormatYAML:
+		return Emit(app.Stdout, f, PsList{APIVersion: xds.APIVersion, Sidecars: all})
+	case FormatJSONL:
+		for _, p := range all {
+			p.APIVersion = xds.APIVersion
+			if err := Emit(app.Stdout, f, p); err != nil {
+				return err
+			}
+		}
+		return nil
+	case FormatShort:
+		for _, p := range all {
+			if _, err := fmt.Fprintln(app.Stdout, p.Name); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return psTable(app, f, all, now)
+}

@@ -1,0 +1,86 @@
+package query
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+const (
+	// idleAfter is how long nothing must have come before time alone may close a
+	// group: a reader that lags behind must not mistake its own delay for silence.
+	idleAfter = 300 * time.Millisecond
+	// lag is how far behind the clock a follower stays: what was recorded by then
+	// has been read.
+	lag = time.Second
+)
+
+// follow goes on after the end of what was there.
+func (w *walker) follow(ctx context.Context) error {
+	f, ok := w.r.src.(Follower)
+	if !ok || w.r.now == nil {
+		return ErrCannotFollow
+	}
+	id := xds.Sidecar{}
+	if len(w.o.Sidecars) == 1 {
+		id = w.o.Sidecars[0]
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	items := make(chan followed)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer close(items)
+		for rec, err := range f.Follow(ctx, id, w.seq+1) {
+			select {
+			case items <- followed{rec, err}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	err := w.loop(ctx, items)
+	cancel()
+	<-done
+	return err
+}
+
+type followed struct {
+	rec xds.Record
+	err error
+}
+
+func (w *walker) loop(ctx context.Context, items <-chan followed) error {
+	idle := time.NewTimer(idleAfter)
+	defer idle.Stop()
+	for {
+		select {
+		case it, ok := <-items:
+			if !ok {
+				return ctx.Err()
+			}
+			if it.err != nil {
+				return it.err
+			}
+			if w.wanted(it.rec) && !w.record(it.rec) {
+				return nil
+			}
+		case <-idle.C:
+			if !w.entries(w.walk.Advance(w.r.now().Add(-lag))) {
+				return nil
+			}
+			if w.o.OnIdle != nil {
+				w.o.OnIdle(w.seq, w.time)
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		idle.Reset(idleAfter)
+	}
+}
+
+func (w *walker) wanted(rec xds.Record) bool {
+	return len(w.o.Sidecars) == 0 || rec.Sidecar.IsZero() || slices.Contains(w.o.Sidecars, rec.Sidecar)
+}
