@@ -154,32 +154,44 @@ func baseOf(n uint64) xds.Record {
 	return r
 }
 
+// both is a Log that writes to several.
+type both []record.Log
+
+func (b both) Append(recs []xds.Record, bodies []xds.Body) error {
+	for _, l := range b {
+		if err := l.Append(recs, bodies); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b both) Has(d xds.Digest) bool { return b[len(b)-1].Has(d) }
+
 // importTranscript feeds a recording through a recorder into logs.
 func importTranscript(t testing.TB, name string, logs ...record.Log) {
 	t.Helper()
-	for _, l := range logs {
-		f, err := os.Open(filepath.Join("../../test/recordings", name, "session.jsonl.gz"))
+	f, err := os.Open(filepath.Join("../../test/recordings", name, "session.jsonl.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	rec, err := record.New(record.Config{Log: both(logs), Key: make([]byte, 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := time.Time{}
+	for s, err := range transcript.Sightings(f, name, func(string) {}) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rec, err := record.New(record.Config{Log: l, Key: make([]byte, 32)})
-		if err != nil {
+		if err := rec.Sight(s); err != nil {
 			t.Fatal(err)
 		}
-		last := time.Time{}
-		for s, err := range transcript.Sightings(f, name, func(string) {}) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := rec.Sight(s); err != nil {
-				t.Fatal(err)
-			}
-			last = s.Time
-		}
-		if err := rec.Close(last); err != nil {
-			t.Fatal(err)
-		}
-		f.Close() //nolint:errcheck // only read
+		last = s.Time
+	}
+	if err := rec.Close(last); err != nil {
+		t.Fatal(err)
 	}
 }
 
