@@ -1,0 +1,245 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/xdsproxy/xdsproxy/pkg/intercept"
+	"github.com/xdsproxy/xdsproxy/pkg/record"
+	"github.com/xdsproxy/xdsproxy/pkg/state"
+	"github.com/xdsproxy/xdsproxy/pkg/store"
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+// knownBytes bounds what the recorder remembers of resources: some 100,000.
+const knownBytes = 32 << 20
+
+// baseAge is how long a sidecar that is gone is carried on at the head of new
+// segments.
+const baseAge = 24 * time.Hour
+
+type historyConfig struct {
+	dir, opaque string
+	now         func() time.Time
+	log         zerolog.Logger
+	unwell      *condition
+}
+
+// history writes what the observers saw: recorder, fold and store. One goroutine
+// uses it, but for Has and rec.Known, which the forwarding path calls: these touch
+// memory only, never the store, whose lock may be held while a disk is slow.
+type history struct {
+	cfg     historyConfig
+	writer  *store.Writer
+	fold    *state.Fold
+	rec     *record.Recorder
+	present digests
+	newest  time.Time // of the records
+	broken  bool      // the recorder has failed for good
+}
+
+func openHistory(ctx context.Context, cfg historyConfig) (*history, error) {
+	h := &history{cfg: cfg, fold: state.New(nil)}
+	w, err := store.OpenWriter(store.Config{Dir: cfg.dir, Bases: h.bases, Now: cfg.now})
+	if err != nil {
+		return nil, err
+	}
+	h.writer = w
+	if err := h.resume(ctx); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return h, nil
+}
+
+// resume goes on behind what the store holds.
+func (h *history) resume(ctx context.Context) error {
+	for _, d := range h.writer.Recovered() {
+		h.cfg.log.Warn().Err(d).Msg("the store was not closed; its unfinished end was cut")
+	}
+	pushes, err := h.writer.LastPushes()
+	if err != nil {
+		return fmt.Errorf("reading the last push numbers: %w", err)
+	}
+	seq, stream := h.writer.Last()
+	h.rec, err = record.New(record.Config{Log: h, Key: h.writer.Key(), Opaque: record.Opaque(h.cfg.opaque), KnownBytes: knownBytes,
+		Pushes: pushes, StreamOffset: stream})
+	if err != nil || seq == 0 {
+		return err
+	}
+	if err := seed(ctx, h.fold, h.cfg.dir, seq); err != nil {
+		return fmt.Errorf("reading the end of the history: %w", err)
+	}
+	return h.Append(h.pause(), nil)
+}
+
+// pause tells what is missing between two runs. Streams that were open have ended
+// with the process that forwarded them.
+func (h *history) pause() []xds.Record {
+	now := h.cfg.now()
+	var recs []xds.Record
+	for _, id := range h.fold.Sidecars() {
+		v, _ := h.fold.View(id)
+		for _, s := range v.Streams {
+			recs = append(recs, xds.Record{Time: now, Kind: xds.KindClose, Stream: s.ID, Sidecar: id,
+				Close: &xds.Close{By: "server", Code: "Unavailable", Message: "xdsproxy was stopped"}})
+		}
+	}
+	return append(recs, xds.Record{Time: now, Kind: xds.KindGap, Gap: &xds.Gap{Reason: "recorder was not running"}})
+}
+
+// Append is the recorder's way to the store.
+func (h *history) Append(recs []xds.Record, bodies []xds.Body) error {
+	if err := h.writer.Append(recs, bodies); err != nil {
+		return err
+	}
+	for _, b := range bodies {
+		h.present.add(b.Digest)
+	}
+	for _, r := range recs {
+		h.fold.Apply(r)
+		if r.Time.After(h.newest) {
+			h.newest = r.Time
+		}
+	}
+	return nil
+}
+
+// Has reports whether the store is known to hold a body.
+func (h *history) Has(d xds.Digest) bool { return h.present.has(d) }
+
+// bases are what a new segment starts with.
+func (h *history) bases() []xds.Record {
+	var all []xds.Record
+	for _, id := range h.fold.Sidecars() {
+		v, ok := h.fold.View(id)
+		if !ok || !v.Connected && h.newest.Sub(v.LastSeen) > baseAge {
+			continue
+		}
+		if b, ok := h.fold.Base(id); ok {
+			all = append(all, b)
+		}
+	}
+	return all
+}
+
+// run records until the queue is closed and empty.
+func (h *history) run(ctx context.Context, q *intercept.Queue) {
+	defer q.Close()
+	for !h.broken {
+		tick, cancel := context.WithTimeout(ctx, time.Second)
+		open := h.until(tick, q)
+		cancel()
+		if !open || ctx.Err() != nil {
+			return
+		}
+		h.try(func() error { return h.rec.Advance(h.cfg.now()) })
+	}
+	q.Drop()
+}
+
+// until records until tick is over; false says that nothing more will come.
+func (h *history) until(tick context.Context, q *intercept.Queue) bool {
+	for tick.Err() == nil && !h.broken {
+		s, ok := q.Next(tick)
+		if !ok {
+			return tick.Err() != nil
+		}
+		h.try(func() error { return h.rec.Sight(h.known(s)) })
+	}
+	return true
+}
+
+// known gives resources that lost their bytes on the way their content back where
+// another stream has brought it meanwhile.
+func (h *history) known(s xds.Sighting) xds.Sighting {
+	if s.Msg == nil {
+		return s
+	}
+	for i, c := range s.Msg.Chunks {
+		if c.State == xds.ChunkBodyless && h.rec.Known(c.Key) {
+			s.Msg.Chunks[i].State = xds.ChunkKnown
+		}
+	}
+	return s
+}
+
+// try keeps failures of recording from everything else. An error is the store's
+// and may pass; a panic is a defect and ends recording.
+func (h *history) try(f func() error) {
+	defer func() {
+		if r := recover(); r != nil {
+			h.broken = true
+			h.cfg.unwell.set(fmt.Sprintf("nothing is recorded: the recorder failed (%T)", r))
+			h.cfg.log.Error().Str("panic", fmt.Sprintf("%T", r)).Msg("the recorder failed; forwarding goes on")
+		}
+	}()
+	err := f()
+	if err != nil {
+		if h.cfg.unwell.set("store: " + err.Error()) {
+			h.cfg.log.Error().Err(err).Msg("recording fails; forwarding goes on")
+		}
+		return
+	}
+	if h.cfg.unwell.set("") {
+		h.cfg.log.Info().Msg("recording works again")
+	}
+}
+
+// close writes what waits and gives the store free.
+func (h *history) close() error {
+	if !h.broken {
+		h.try(func() error { return h.rec.Close(h.cfg.now()) })
+	}
+	return h.writer.Close()
+}
+
+// condition is what is wrong at the moment, "" when nothing is.
+type condition struct{ text atomic.Pointer[string] }
+
+// set reports whether well turned to unwell or back.
+func (c *condition) set(s string) bool {
+	old := c.text.Swap(&s)
+	return (old == nil || *old == "") != (s == "")
+}
+
+func (c *condition) get() string {
+	if s := c.text.Load(); s != nil {
+		return *s
+	}
+	return ""
+}
+
+// maxDigests bounds one generation of digests, some 5 MB.
+const maxDigests = 1 << 17
+
+// digests is a bounded set: the younger half of what was added is in it for sure.
+// What it has forgotten is handed to the store once more, which keeps it once.
+type digests struct {
+	mu         sync.RWMutex // guards what follows, for moments only
+	young, old map[xds.Digest]struct{}
+}
+
+func (d *digests) has(x xds.Digest) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if _, ok := d.young[x]; ok {
+		return true
+	}
+	_, ok := d.old[x]
+	return ok
+}
+
+func (d *digests) add(x xds.Digest) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.young) >= maxDigests || d.young == nil {
+		d.old, d.young = d.young, map[xds.Digest]struct{}{}
+	}
+	d.young[x] = struct{}{}
+}

@@ -1,0 +1,191 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/xdsproxy/xdsproxy/pkg/admin"
+	"github.com/xdsproxy/xdsproxy/pkg/intercept"
+	"github.com/xdsproxy/xdsproxy/pkg/store"
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+// proxy is a running `xdsproxy proxy`: the one place where its parts meet.
+type proxy struct {
+	app      *App
+	o        proxyOptions
+	log      zerolog.Logger
+	stats    *intercept.Stats
+	upstream *upstream
+	relay    *intercept.Relay
+	queue    *intercept.Queue        // nil: nothing is recorded
+	admin    *admin.Server           // nil: off
+	unwell   condition               // why nothing is recorded
+	history  atomic.Pointer[history] // nil: the store is not open
+	opened   chan struct{}           // closed once it is
+	self     func() (string, error)  // path of this program, for the judge
+}
+
+// build opens everything. Only what forwarding needs can fail it.
+func (p *proxy) build() error {
+	var err error
+	if p.upstream, err = newUpstream(p.o, p.stats); err != nil {
+		return err
+	}
+	cfg := intercept.Config{Listen: p.o.listen, Upstream: p.o.upstream, UpstreamTLS: p.upstream.tls, Stats: p.stats, Grace: p.o.grace}
+	sampled := p.log.Sample(&zerolog.BurstSampler{Burst: 3, Period: 10 * time.Second})
+	cfg.Failed = func(err error) { sampled.Warn().Err(err).Msg("a connection was not forwarded") }
+	if !p.o.relayOnly {
+		p.queue = intercept.NewQueue(0, p.stats)
+		cfg.Observer, err = intercept.NewObserver(intercept.ObserverConfig{Tap: p.queue.Tap(p.known), Stats: p.stats})
+		if err != nil {
+			return err
+		}
+	}
+	if p.relay, err = intercept.New(cfg); err != nil {
+		return listenFailure("--listen", p.o.listen, err)
+	}
+	if p.o.admin == "" || p.o.admin == "off" {
+		return nil
+	}
+	p.admin, err = admin.New(admin.Config{Addr: p.o.admin, Ready: p.upstream.ready, Degraded: p.degraded, Metrics: p.metrics()})
+	if err != nil {
+		return listenFailure("--admin", p.o.admin, err)
+	}
+	return nil
+}
+
+// known is asked by the observers. Nothing is known before the store is open.
+func (p *proxy) known(k xds.Key) bool {
+	h := p.history.Load()
+	return h != nil && h.rec.Known(k)
+}
+
+// record opens the store and writes until the queue is closed and empty. It runs
+// beside the forwarding, which does not wait for a store to be checked, and goes
+// on where there is none to write to.
+func (p *proxy) record(ctx context.Context) {
+	dir, err := storeFor(p.app, p.o.store)
+	var h *history
+	if err == nil {
+		h, err = openHistory(ctx, historyConfig{dir: dir, opaque: p.o.opaque, now: p.app.Now, log: p.log, unwell: &p.unwell})
+	}
+	if err != nil {
+		p.unwell.set("nothing is recorded: " + err.Error())
+		writeErrorText(p.app.Stderr, storeFailure(dir, err))
+		p.queue.Close()
+		p.queue.Drop()
+		return
+	}
+	p.history.Store(h)
+	close(p.opened)
+	p.log.Info().Str("store", dir).Msg("recording")
+	h.run(ctx, p.queue)
+	if err := h.close(); err != nil {
+		p.log.Error().Err(err).Msg("the end of the history may be missing")
+	}
+}
+
+// storeFor is the directory to record into.
+func storeFor(app *App, flag string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	if dir := app.Getenv("XDSPROXY_STORE"); dir != "" {
+		return dir, nil
+	}
+	usual := usualStores(app)
+	if st, err := os.Stat(usual[0]); err == nil && st.IsDir() || len(usual) == 1 {
+		return usual[0], nil
+	}
+	dir := usual[len(usual)-1]
+	return dir, os.MkdirAll(filepath.Dir(dir), 0o700)
+}
+
+func storeFailure(dir string, err error) *Error {
+	var newer *store.NewerVersionError
+	switch {
+	case errors.Is(err, store.ErrLocked):
+		return Fail(CodeStoreLocked, "another process writes to it", "one --store DIR for each proxy", "forwarding without recording into %s", dir)
+	case errors.As(err, &newer):
+		return Fail(CodeNewer, newer.Error(), "a newer xdsproxy, or another --store", "forwarding without recording into %s", dir)
+	}
+	return Fail(CodeWrite, err.Error(), "--store DIR that this user may write to", "forwarding without recording into %s", dir)
+}
+
+func listenFailure(flag, addr string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return &Error{Code: CodePortInUse, Message: "cannot listen on " + addr, Why: "another process listens there", Try: "another " + flag + ", or stop the other process", Err: err}
+	}
+	return &Error{Code: CodePortInUse, Message: "cannot listen on " + addr, Why: err.Error(), Try: "another " + flag, Err: err}
+}
+
+// abandon gives back what build had opened.
+func (p *proxy) abandon() {
+	if p.relay != nil {
+		_ = p.relay.Close()
+	}
+}
+
+func (p *proxy) degraded() string { return p.unwell.get() }
+
+// run forwards until ctx is done. Whatever else ends or fails, forwarding goes on.
+func (p *proxy) run(ctx context.Context) error {
+	beside, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var helpers, recorder sync.WaitGroup
+	if p.queue != nil {
+		recorder.Go(func() { p.record(beside) })
+	}
+	p.start(beside, &helpers)
+	p.announce()
+	err := p.relay.Run(ctx)
+	p.log.Info().Msg("no more connections; writing what was seen")
+	if p.queue != nil {
+		p.queue.Close()
+	}
+	recorder.Wait()
+	stop()
+	helpers.Wait()
+	return err
+}
+
+// start runs what forwarding does not need.
+func (p *proxy) start(ctx context.Context, g *sync.WaitGroup) {
+	if p.admin != nil {
+		g.Go(func() {
+			if err := p.admin.Run(ctx); err != nil {
+				p.log.Error().Err(err).Msg("health and metrics have ended")
+			}
+		})
+	}
+	g.Go(func() { p.greet(ctx) })
+	if p.o.judged() {
+		g.Go(func() { p.judge(ctx) })
+	}
+}
+
+// greet says once when the control plane cannot be reached at the start. That is
+// no reason not to start: each connection tries again.
+func (p *proxy) greet(ctx context.Context) {
+	if err := p.upstream.probe(ctx); err != nil && ctx.Err() == nil {
+		writeErrorText(p.app.Stderr, Fail(CodeUpstream, err.Error(), "check --upstream and its TLS flags; every connection of Envoy tries again",
+			"the control plane %s cannot be reached now", p.o.upstream))
+	}
+}
+
+func (p *proxy) announce() {
+	e := p.log.Info().Str("listen", p.relay.Addr().String()).Str("upstream", p.o.upstream).Bool("tls", p.upstream.tls != nil)
+	if p.admin != nil {
+		e = e.Str("admin", p.admin.Addr().String())
+	}
+	e.Msg("forwarding")
+}
