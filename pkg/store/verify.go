@@ -8,14 +8,18 @@ import (
 
 // Report is what Verify found.
 type Report struct {
-	Segments int       `json:"segments"`
-	Records  int       `json:"records"`
-	Bodies   int       `json:"bodies"`
-	Bytes    int64     `json:"bytes"`
+	Segments int   `json:"segments"`
+	Records  int   `json:"records"`
+	Bodies   int   `json:"bodies"`
+	Bytes    int64 `json:"bytes"`
+	// Problems is what is damaged or missing.
 	Problems []Problem `json:"problems"`
+	// Torn is a write at the end that never finished, because its process was
+	// killed. Nobody was told that it is there; the next writer cuts it.
+	Torn []Problem `json:"torn"`
 }
 
-// OK reports that nothing is wrong.
+// OK reports that nothing is damaged or missing.
 func (r Report) OK() bool { return len(r.Problems) == 0 }
 
 // Problem is one thing that is wrong, and what is lost by it.
@@ -38,9 +42,9 @@ func Verify(dir string) (Report, error) {
 		return Report{}, err
 	}
 	defer r.Close() //nolint:errcheck // only read
-	v := &verifier{x: r.x}
+	v := &verifier{Report: Report{Problems: []Problem{}, Torn: []Problem{}}, x: r.x}
 	for _, d := range r.x.problems() {
-		v.add(d.File, d.Offset, d.Length, d.Error())
+		v.damage(d)
 	}
 	for _, s := range r.x.segs {
 		if err := v.segment(s); err != nil {
@@ -61,12 +65,17 @@ type verifier struct {
 	absent map[xds.Digest]bool
 }
 
-func (v *verifier) add(file string, off, n int64, what string) {
-	v.Problems = append(v.Problems, Problem{file, off, n, what})
+func (v *verifier) damage(d *DamageError) {
+	p := Problem{d.File, d.Offset, d.Length, d.Why}
+	if d.Torn {
+		v.Torn = append(v.Torn, p)
+	} else {
+		v.Problems = append(v.Problems, p)
+	}
 }
 
 func (v *verifier) bad(f *frame, format string, args ...any) {
-	v.add(v.seg.name, f.off, f.end()-f.off, fmt.Sprintf(format, args...))
+	v.Problems = append(v.Problems, Problem{v.seg.name, f.off, f.end() - f.off, fmt.Sprintf(format, args...)})
 }
 
 func (v *verifier) segment(s *segment) error {
