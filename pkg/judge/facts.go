@@ -3,6 +3,7 @@ package judge
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
@@ -61,7 +62,7 @@ func (in Input) factEvent(f Fact, r factRule) xds.Event {
 }
 
 func nackSentence(f Fact) string {
-	return fmt.Sprintf("%s rejected%s, so the older version stays in force: %s", what(f), times(f.Count), firstLine(f.Message))
+	return fmt.Sprintf("%s rejected%s and not in force: %s", what(f), times(f.Count), firstLine(f.Message))
 }
 
 func clearedSentence(f Fact) string {
@@ -113,6 +114,14 @@ func after(f Fact) string {
 		s += fmt.Sprintf(" and %d rejections", f.Count)
 	}
 	return s
+}
+
+// rounded is a duration as people say it.
+func rounded(d time.Duration) time.Duration {
+	if d > 10*time.Second {
+		return d.Round(time.Second)
+	}
+	return d.Round(100 * time.Millisecond)
 }
 
 // firstLine keeps a sentence on one line and of readable length.

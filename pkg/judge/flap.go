@@ -44,7 +44,7 @@ func (in Input) flaps(evs []xds.Event) []xds.Event {
 		if !swings(e) || in.toldFlap(swingKey(e), e.Time) {
 			continue
 		}
-		n := in.moves(swingKey(e), e.Time) + 1
+		n := in.moves(swingKey(e), sideKey(*e.After), e.Time)
 		if n < FlapMoves {
 			continue
 		}
@@ -53,11 +53,13 @@ func (in Input) flaps(evs []xds.Event) []xds.Event {
 	return out
 }
 
-func (in Input) moves(key string, now time.Time) int {
-	n := 0
-	for _, s := range in.Memory.seen {
-		if s.key == key && now.Sub(s.at) <= FlapWindow {
-			n++
+// moves counts how often the traffic of a key changed its direction, this time
+// included. Several moves the same way (of parts of it) are one.
+func (in Input) moves(key, to string, now time.Time) int {
+	n, last := 0, ""
+	for _, s := range append(slices.Clip(in.Memory.seen), swing{key, to, now}) {
+		if s.key == key && now.Sub(s.at) <= FlapWindow && s.to != last {
+			n, last = n+1, s.to
 		}
 	}
 	return n

@@ -104,6 +104,7 @@ type Memory struct {
 	dead []pending
 	seen []swing
 	told []flapTold
+	gone portSet // ports whose listeners went and have not come back
 }
 
 // Wake is the time at which Due has something to look at; zero: never.

@@ -33,6 +33,7 @@ type pending struct {
 // swing is one move of the traffic of some ports between two sides.
 type swing struct {
 	key string
+	to  string // the side it went to
 	at  time.Time
 }
 
@@ -50,6 +51,7 @@ func Next(in Input, evs []xds.Event) Memory {
 		dead: slices.Clone(stillDead(in.Memory.dead, in.New, in.Node.IP)),
 		seen: recentSwings(in.Memory.seen, now),
 		told: recentTold(in.Memory.told, now),
+		gone: stillGone(in.Memory.gone, evs),
 	}
 	for _, p := range in.pendings(evs) {
 		m.dead = append(m.dead, p)
@@ -58,7 +60,7 @@ func Next(in Input, evs []xds.Event) Memory {
 		if e.Kind == xds.EvFlap {
 			m.told = append(m.told, flapTold{key: swingKey(e), at: e.Time})
 		} else if swings(e) {
-			m.seen = append(m.seen, swing{key: swingKey(e), at: e.Time})
+			m.seen = append(m.seen, swing{key: swingKey(e), to: sideKey(*e.After), at: e.Time})
 		}
 	}
 	return m
@@ -95,6 +97,19 @@ func stillDead(ps []pending, v View, src netip.Addr) []pending {
 		}
 	}
 	return out
+}
+
+// stillGone keeps the ports that had a listener and have none now.
+func stillGone(ports portSet, evs []xds.Event) portSet {
+	for _, e := range evs {
+		switch {
+		case e.Kind == xds.EvDead && gone(e.After.Kind):
+			ports = append(slices.Clip(ports), parsePorts(e.Ports)...).normal()
+		case e.Kind == xds.EvRevived && gone(e.Before.Kind):
+			ports = ports.minus(parsePorts(e.Ports))
+		}
+	}
+	return ports
 }
 
 func recentSwings(in []swing, now time.Time) []swing {

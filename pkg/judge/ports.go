@@ -54,6 +54,29 @@ func (p portSet) has(port int) bool {
 	return slices.ContainsFunc(p, func(r portRange) bool { return r.lo <= port && port <= r.hi })
 }
 
+func (p portSet) overlaps(q portSet) bool {
+	return slices.ContainsFunc(p, func(a portRange) bool {
+		return slices.ContainsFunc(q, func(b portRange) bool { return a.lo <= b.hi && b.lo <= a.hi })
+	})
+}
+
+// minus is what p has and q has not.
+func (p portSet) minus(q portSet) portSet {
+	for _, b := range q {
+		var out portSet
+		for _, a := range p {
+			if a.lo < b.lo {
+				out = append(out, portRange{a.lo, min(a.hi, b.lo-1)})
+			}
+			if a.hi > b.hi {
+				out = append(out, portRange{max(a.lo, b.hi+1), a.hi})
+			}
+		}
+		p = out
+	}
+	return p
+}
+
 // single is the one port of the set, 0 when there are several or none.
 func (p portSet) single() int {
 	if len(p) == 1 && p[0].lo == p[0].hi {

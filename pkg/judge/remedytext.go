@@ -22,7 +22,7 @@ func addressesOnEntry(s situation) xds.Remedy {
 	}
 	return xds.Remedy{
 		Title: fmt.Sprintf("Give %s addresses", s.object()), Why: why,
-		YAML: entry(label(s.owner.Host), s.ownerNamespace(), s.owner.Host, fmt.Sprintf("  addresses:\n  - %q%s\n", addr, comment), s.port, "TCP", s.resolution(), ""),
+		YAML: entry(label(s.owner.Host), s.ownerNamespace(), s.owner.Host, fmt.Sprintf("  addresses:\n  - %q%s\n", addr, comment), s.port, "TCP", s.resolution(), s.keepEndpoints()),
 	}
 }
 
@@ -35,6 +35,27 @@ func (s situation) serviceAddress() (addr, comment string) {
 		}
 	}
 	return "192.0.2.1", "   # put here the address that clients of " + s.owner.Host + " dial"
+}
+
+// keepEndpoints writes down the endpoints that a STATIC entry has, so that
+// applying the remedy does not lose them.
+func (s situation) keepEndpoints() string {
+	const most = 16
+	var b strings.Builder
+	for i, e := range s.endpoints {
+		ap, err := netip.ParseAddrPort(e.Address)
+		if err != nil || s.resolution() != "STATIC" || i >= most {
+			return ""
+		}
+		fmt.Fprintf(&b, "  - address: %q\n", ap.Addr())
+		if int(ap.Port()) != s.port {
+			fmt.Fprintf(&b, "    ports:\n      tcp-%d: %d\n", s.port, ap.Port())
+		}
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return "  endpoints:   # those it has now\n" + b.String()
 }
 
 // resolution is read from the cluster's type, as far as it tells.
@@ -55,9 +76,26 @@ func ownEntry(s situation) xds.Remedy {
 	return xds.Remedy{
 		Title: fmt.Sprintf("Declare your own destination in namespace %s, here %s port %d", s.namespace(), s.addr, s.port),
 		Why: fmt.Sprintf("A listener for one address is chosen before the one for the whole port, and it reads no bytes first. With resolution NONE connections go on to %s as they did. "+
-			"It needs nobody else. List every address that you depend on; exportTo keeps the entry in your namespace.", s.addr),
+			"It needs nobody else. %s; exportTo keeps the entry in your namespace.", s.addr, s.example()),
 		YAML: entry(label("own-"+s.addr+fmt.Sprintf("-%d", s.port)), s.namespace(), label(s.addr)+".external", fmt.Sprintf("  addresses:\n  - %q\n", s.addr), s.port, "TCP", "NONE", "  location: MESH_EXTERNAL\n  exportTo:\n  - \".\"\n"),
 	}
+}
+
+// example says what the address of the event is: one that is watched, or one
+// that stands for all.
+func (s situation) example() string {
+	a, err := netip.ParseAddr(s.addr)
+	for _, p := range documentation {
+		if err == nil && p.Contains(a) {
+			return s.addr + " is an example: put the addresses there that you depend on"
+		}
+	}
+	return "List every address that you depend on"
+}
+
+// documentation are the address ranges that stand in examples (RFC 5737, 3849).
+var documentation = []netip.Prefix{
+	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/32"),
 }
 
 func registerEntry(s situation) xds.Remedy {

@@ -16,7 +16,7 @@ var sentences = map[xds.EventKind]func(before, after xds.Side) string{
 	xds.EvCapture:     left,
 	xds.EvDeadCapture: left,
 	xds.EvRelease:     left,
-	xds.EvRetarget:    left,
+	xds.EvRetarget:    retargetSentence,
 	xds.EvOpened:      func(b, a xds.Side) string { return "went from blocked to " + place(a) },
 	xds.EvClosed:      func(b, a xds.Side) string { return fmt.Sprintf("left %s and became blocked", clause(b)) },
 	xds.EvInspected: func(b, a xds.Side) string {
@@ -116,7 +116,7 @@ func ending(s xds.Side) string {
 
 func clusters(s xds.Side) string {
 	if len(s.Clusters) == 0 {
-		return firstOf(s.Cluster, "a "+string(s.Kind))
+		return firstOf(s.Cluster, "several services")
 	}
 	var parts []string
 	for _, c := range s.Clusters {
@@ -144,6 +144,26 @@ func deadSentence(b, a xds.Side) string {
 		return "stayed with " + place(a)
 	}
 	return left(b, a)
+}
+
+// retargetSentence: one cluster may send connections on in another way.
+func retargetSentence(b, a xds.Side) string {
+	if b.Kind != xds.Service || a.Kind != xds.Service || clusters(b) != clusters(a) {
+		return left(b, a)
+	}
+	return fmt.Sprintf("stayed with %s, but moved from %s to %s", clusters(a), target(b), target(a))
+}
+
+// target is where a cluster sends connections.
+func target(s xds.Side) string {
+	where := map[string]string{
+		"original-dst": "the address that was dialled", "dns": "what its DNS name resolves to", "dynamic": "the host that is asked for",
+	}[s.Target]
+	where = firstOf(where, "its endpoints")
+	if s.PortOverride != 0 {
+		where += fmt.Sprintf(" at port %d", s.PortOverride)
+	}
+	return where
 }
 
 func dress(s xds.Side) string {
@@ -212,29 +232,72 @@ func hosts(list []string) []string {
 
 // signalPhrase says what the client has to say, "" where it may say anything.
 func signalPhrase(cells []xds.Cell) string {
-	var parts []string
+	var all []xds.Class
 	for _, c := range cells {
 		if c.Signals == nil {
 			return ""
 		}
-		for _, k := range c.Signals {
-			if p := classPhrase(k); !slices.Contains(parts, p) {
-				parts = append(parts, p)
-			}
-		}
+		all = append(all, c.Signals...)
 	}
-	if len(parts) == 0 {
-		return ""
+	if but := missing(all); but != nil {
+		return " (all but " + strings.Join(but, " and ") + ")"
 	}
-	return " (" + list("", parts) + ")"
+	if parts := signalParts(all); len(parts) > 0 {
+		return " (" + strings.Join(parts, "; ") + ")"
+	}
+	return ""
 }
 
-func classPhrase(k xds.Class) string {
-	s := string(k.Kind)
+// missing are the one or two kinds of signal that classes leave out, nil where
+// they leave out more, or a part of one.
+func missing(all []xds.Class) []string {
+	var out []string
+	for _, k := range xds.SignalKinds {
+		of := func(c xds.Class) bool { return c.Kind == k }
+		switch {
+		case !slices.ContainsFunc(all, of):
+			out = append(out, string(k))
+		case !slices.ContainsFunc(all, func(c xds.Class) bool { return of(c) && unlimited(c) }):
+			return nil
+		}
+	}
+	if len(out) > 2 {
+		return nil
+	}
+	return out
+}
+
+// signalParts joins the kinds of signal that have the same limits.
+func signalParts(all []xds.Class) []string {
+	var order []string
+	kinds := map[string][]string{}
+	for _, c := range all {
+		limit := limits(c)
+		if kinds[limit] == nil {
+			order = append(order, limit)
+		}
+		if !slices.Contains(kinds[limit], string(c.Kind)) {
+			kinds[limit] = append(kinds[limit], string(c.Kind))
+		}
+	}
+	var out []string
+	for _, limit := range order {
+		out = append(out, strings.Join(kinds[limit], ", ")+limit)
+	}
+	const most = 4
+	if len(out) > most {
+		out = append(out[:most], fmt.Sprintf("and %d more", len(order)-most))
+	}
+	return out
+}
+
+// limits are the names that a class is limited to.
+func limits(k xds.Class) string {
+	s := ""
 	for _, l := range []struct {
 		word string
 		list []string
-	}{{" for ", k.Hosts}, {" for hosts other than ", k.HostsNot}, {" with SNI ", k.SNI}, {" with an SNI other than ", k.SNINot}, {" with ALPN ", k.ALPN}} {
+	}{{" for ", k.Hosts}, {" for hosts other than ", k.HostsNot}, {" with SNI ", k.SNI}, {" with an SNI other than ", k.SNINot}, {" with ALPN ", k.ALPN}, {" with ALPN other than ", k.ALPNNot}} {
 		if len(l.list) > 0 {
 			s += l.word + few(l.list)
 		}

@@ -53,7 +53,7 @@ func (in Input) shiftEvents() []xds.Event {
 // find classifies one shift.
 func (in Input) find(s xds.Shift) (found, bool) {
 	kind := KindOf(s.Before, s.After)
-	if kind == none {
+	if kind == none || kind == xds.EvRevived && in.isNew(s) {
 		return found{}, false
 	}
 	f := found{trait: trait{
@@ -81,18 +81,29 @@ func (in Input) onlyEndpoints(s xds.Shift) bool {
 	})
 }
 
-// outage reports whether the listener itself is gone: then everything behind it
-// is one event, whatever clusters it went to.
-func outage(kind xds.EventKind, after xds.Verdict) bool {
-	return kind == xds.EvDead && (after.Kind == xds.Refused || after.Kind == xds.NotIntercepted)
+// gone: no listener takes the connection any more.
+func gone(k xds.VerdictKind) bool { return k == xds.Refused || k == xds.NotIntercepted }
+
+// isNew reports whether something is served for the first time, at a listener
+// of its own: nothing is revived then, and nobody lost anything.
+func (in Input) isNew(s xds.Shift) bool {
+	return s.Before.Kind == xds.NotIntercepted && !in.Memory.gone.overlaps(portsOf(s.Cells))
 }
 
+// outage and comeback: listeners themselves go or come back. Then everything
+// behind them is one event, whatever it led to.
+func (f found) outage() bool   { return f.kind == xds.EvDead && gone(f.shift.After.Kind) }
+func (f found) comeback() bool { return f.kind == xds.EvRevived && gone(f.shift.Before.Kind) }
+
 func mergeKey(f found) string {
-	before, owner := sideKey(SideOf(f.shift.Before)), ownerKey(f.owner)
-	if outage(f.kind, f.shift.After) {
+	before, after, owner := sideKey(SideOf(f.shift.Before)), sideKey(SideOf(f.shift.After)), ownerKey(f.owner)
+	switch {
+	case f.outage():
 		before, owner = "", ""
+	case f.comeback():
+		after, owner = "", ""
 	}
-	return strings.Join([]string{string(f.kind), before, sideKey(SideOf(f.shift.After)), owner}, "\x00")
+	return strings.Join([]string{string(f.kind), before, after, owner}, "\x00")
 }
 
 // merge makes one event of the shifts of one key.
@@ -102,8 +113,13 @@ func (in Input) merge(fs []found) xds.Event {
 	e := in.event(lead.kind, in.firstPush(dst, sig, lead.shift.Before))
 	e.Severity, e.Owner = lead.severe, lead.owner
 	before, after := SideOf(lead.shift.Before), SideOf(lead.shift.After)
-	if outage(lead.kind, lead.shift.After) && differentBefore(fs) {
-		before, e.Owner = xds.Side{Kind: lead.shift.Before.Kind}, nil
+	if several(fs) {
+		e.Owner = nil
+		if lead.outage() {
+			before = xds.Side{Kind: xds.Service}
+		} else {
+			after = xds.Side{Kind: xds.Service}
+		}
 	}
 	e.Before, e.After = &before, &after
 	e.Witness = lead.shift.Witness
@@ -126,9 +142,10 @@ func (in Input) merge(fs []found) xds.Event {
 	return e
 }
 
-func differentBefore(fs []found) bool {
+// several reports whether the shifts of one event lead from or to several places.
+func several(fs []found) bool {
 	return slices.ContainsFunc(fs, func(f found) bool {
-		return sideKey(SideOf(f.shift.Before)) != sideKey(SideOf(fs[0].shift.Before))
+		return sideKey(SideOf(f.shift.Before)) != sideKey(SideOf(fs[0].shift.Before)) || sideKey(SideOf(f.shift.After)) != sideKey(SideOf(fs[0].shift.After))
 	})
 }
 

@@ -2,8 +2,10 @@ package judge
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 
 	"github.com/xdsproxy/xdsproxy/pkg/decode"
@@ -20,40 +22,67 @@ var probes = []xds.Signal{{Kind: xds.Bytes}, {Kind: xds.ServerFirst}}
 
 // Standing finds what stands captured in a snapshot: ports whose wildcard
 // listener sends destinations that nobody declared to some service. It gives
-// facts for a baseline, where no before exists to compare with.
+// facts for a baseline, where no before exists to compare with. Where nothing
+// catches the other ports (a gateway), listeners are there to be called and
+// nothing is captured.
 func Standing(s *state.Snapshot, cache *decode.Cache, v View, node Node, at PushRef) []Fact {
+	wild := wildcards(s, cache)
+	if !catchesAll(wild, v, node) {
+		return nil
+	}
 	var out []Fact
-	for _, d := range s.All(xds.ListenerType) {
-		l, err := decode.As[*listenerv3.Listener](cache, d)
-		if err != nil {
-			continue
-		}
-		for _, a := range wildcards(l) {
-			if f, ok := standing(a, v, node, at); ok {
-				out = append(out, f)
-			}
+	for _, a := range wild {
+		if f, ok := standing(a, v, node, at); ok {
+			out = append(out, f)
 		}
 	}
 	return out
 }
 
-// wildcards are the any-addresses on which a listener takes handed-off
-// connections; the catch-all itself and inbound listeners are none.
-func wildcards(l *listenerv3.Listener) []netip.AddrPort {
-	if l.GetUseOriginalDst().GetValue() || l.GetTrafficDirection().String() == "INBOUND" {
-		return nil
+// wildcards are the any-addresses at which listeners take connections that were
+// made to somebody else, in the order of their names.
+func wildcards(s *state.Snapshot, cache *decode.Cache) []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, d := range s.All(xds.ListenerType) {
+		if l, err := decode.As[*listenerv3.Listener](cache, d); err == nil && !ownBusiness(l) {
+			out = append(out, anyAddresses(l)...)
+		}
 	}
-	addrs := []*listenerv3.AdditionalAddress{{Address: l.GetAddress()}}
-	addrs = append(addrs, l.GetAdditionalAddresses()...)
+	return out
+}
+
+// ownBusiness: the catch-all itself, and listeners for inbound connections.
+func ownBusiness(l *listenerv3.Listener) bool {
+	return l.GetUseOriginalDst().GetValue() || l.GetTrafficDirection() == corev3.TrafficDirection_INBOUND || l.GetName() == "virtualInbound"
+}
+
+func anyAddresses(l *listenerv3.Listener) []netip.AddrPort {
+	addrs := []*corev3.Address{l.GetAddress()}
+	for _, a := range l.GetAdditionalAddresses() {
+		addrs = append(addrs, a.GetAddress())
+	}
 	var out []netip.AddrPort
 	for _, a := range addrs {
-		sa := a.GetAddress().GetSocketAddress()
+		sa := a.GetSocketAddress()
 		ip, err := netip.ParseAddr(sa.GetAddress())
-		if err == nil && ip.IsUnspecified() && sa.GetPortValue() > 0 {
+		if err == nil && ip.IsUnspecified() && sa.GetPortValue() > 0 && sa.GetPortValue() < 1<<16 {
 			out = append(out, netip.AddrPortFrom(ip, uint16(sa.GetPortValue())))
 		}
 	}
 	return out
+}
+
+// catchesAll reports whether something takes connections to a port that no
+// listener names.
+func catchesAll(wild []netip.AddrPort, v View, node Node) bool {
+	for port := uint16(1); port != 0; port++ {
+		if slices.ContainsFunc(wild, func(a netip.AddrPort) bool { return a.Port() == port }) {
+			continue
+		}
+		got := v.Resolve(netip.AddrPortFrom(strangers[true], port), node.IP, xds.Signal{Kind: xds.Bytes})
+		return got.Kind == xds.Passthrough || got.Kind == xds.Blocked || got.Kind == xds.Service
+	}
+	return false
 }
 
 func standing(wild netip.AddrPort, v View, node Node, at PushRef) (Fact, bool) {
@@ -61,7 +90,7 @@ func standing(wild netip.AddrPort, v View, node Node, at PushRef) (Fact, bool) {
 	for _, sig := range probes {
 		after := v.Resolve(dst, node.IP, sig)
 		before := xds.Verdict{Kind: xds.Passthrough}
-		if k := KindOf(before, after); k != xds.EvCapture && k != xds.EvDeadCapture || after.Kind == xds.Refused {
+		if !owned(after) {
 			continue
 		}
 		sig := sig
@@ -71,4 +100,13 @@ func standing(wild netip.AddrPort, v View, node Node, at PushRef) (Fact, bool) {
 		}}, true
 	}
 	return Fact{}, false
+}
+
+// owned reports whether a destination went to some service, alive or not.
+func owned(v xds.Verdict) bool {
+	switch v.Kind {
+	case xds.Service, xds.Tunnel, xds.NoEndpoints, xds.NoCluster:
+		return true
+	}
+	return false
 }
