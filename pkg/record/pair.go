@@ -35,6 +35,9 @@ type sub struct {
 	pushes  []*push // oldest first
 	waiting []*waiter
 	storm   storm
+	// begun: an answer is possible now. The first request of a type on a stream
+	// asks for it, even if it brings a nonce along from an earlier stream.
+	begun bool
 }
 
 // waiter is a request whose push was not seen yet, or one of the same type behind
@@ -173,8 +176,10 @@ func (b *sub) place(r *Recorder, it *item, q *xds.Request) bool {
 	switch {
 	case q.Nonce == "" && (p == nil || p.answered || !emptyNonceAnswer(p, q)):
 		b.subscribe(r, it, q)
-	case p == nil:
+	case p == nil && b.begun:
 		return false
+	case p == nil:
+		b.subscribe(r, it, q)
 	case p.answered && q.Error == nil:
 		b.subscribe(r, it, q)
 	default:
@@ -190,6 +195,7 @@ func emptyNonceAnswer(p *push, q *xds.Request) bool {
 
 func (b *sub) subscribe(r *Recorder, it *item, q *xds.Request) {
 	b.flush(r)
+	b.begun = true
 	it.rec.Kind, it.rec.Request = xds.KindRequest, q
 	r.out = append(r.out, it)
 }

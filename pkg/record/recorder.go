@@ -1,6 +1,7 @@
 package record
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -60,6 +61,7 @@ type Recorder struct {
 	pushes  map[xds.Sidecar]uint64
 	streams map[uint64]*stream // live ones, by the observer's number
 	used    used
+	turns   uint64
 	out     []*item
 	lost    uint64 // records that the Log did not take
 	why     error
@@ -138,8 +140,8 @@ func (r *Recorder) Advance(t time.Time) error {
 	if r.closed {
 		return ErrClosed
 	}
-	for _, id := range slices.Sorted(maps.Keys(r.streams)) {
-		r.streams[id].advance(r, t)
+	for _, st := range r.live() {
+		st.advance(r, t)
 	}
 	return r.flush()
 }
@@ -149,8 +151,7 @@ func (r *Recorder) Close(t time.Time) error {
 	if r.closed {
 		return ErrClosed
 	}
-	for _, id := range slices.Sorted(maps.Keys(r.streams)) {
-		st := r.streams[id]
+	for _, st := range r.live() {
 		r.settle(st, xds.Sidecar{})
 		st.finish(r)
 	}
@@ -158,14 +159,31 @@ func (r *Recorder) Close(t time.Time) error {
 	return r.flush()
 }
 
+// live lists the streams in the order in which they stand in the history: by
+// their first records, those that have none yet last.
+func (r *Recorder) live() []*stream {
+	return slices.SortedFunc(maps.Values(r.streams), func(a, b *stream) int {
+		if a.settled != b.settled {
+			return map[bool]int{true: -1, false: 1}[a.settled]
+		}
+		return cmp.Compare(a.order, b.order)
+	})
+}
+
+// turn numbers what happens to streams.
+func (r *Recorder) turn() uint64 {
+	r.turns++
+	return r.turns
+}
+
 // connection spreads a sighting that concerns a connection over its streams.
 func (r *Recorder) connection(s xds.Sighting) {
 	hit := false
-	for _, id := range slices.Sorted(maps.Keys(r.streams)) {
-		if st := r.streams[id]; s.Conn != 0 && st.conn == s.Conn {
+	for _, st := range r.live() {
+		if s.Conn != 0 && st.conn == s.Conn {
 			hit = true
 			one := s
-			one.Stream = id
+			one.Stream = st.id
 			r.sight(st, one)
 		}
 	}
@@ -184,7 +202,7 @@ func (r *Recorder) base(s xds.Sighting) {
 	streams := slices.Clone(b.Streams)
 	for i, bs := range streams {
 		st := r.open(bs.Stream, &bs.Open)
-		st.settled, st.owner = true, id
+		st.settled, st.owner, st.opened = true, id, false
 		streams[i].Stream = st.number
 		for _, p := range b.Pending {
 			if p.Stream == bs.Stream {

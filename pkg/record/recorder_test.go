@@ -119,6 +119,15 @@ var plays = []struct{ name, in, out string }{
 		web 1 push #2 EDS n2 a=2
 		web 1 request EDS n1 +a +b
 		web 1 answer #2 EDS n2 +a +b`},
+	{"a nonce from an earlier stream", `
+		1 open
+		1 req CDS node=web nonce=old
+		1 push CDS n1 a=1
+		1 req CDS nonce=n1`, `
+		web 1 open
+		web 1 request CDS old
+		web 1 push #1 CDS n1 a=1
+		web 1 answer #1 CDS n1`},
 	{"a nonce reused by the server", `
 		1 open
 		1 req CDS node=web
@@ -270,6 +279,7 @@ var plays = []struct{ name, in, out string }{
 		web 1 open
 		web 1 request CDS
 		web 1 gap stream 1 was opened again without having been closed
+		web 1 close
 		db 2 open
 		db 2 request CDS`},
 	{"a clock that jumps", `

@@ -18,9 +18,11 @@ const (
 // stream is one live stream.
 type stream struct {
 	id, number, conn uint64
+	order            uint64 // of settling, before that of opening
 	method           string
 	variant          variant
 	discovery        bool
+	opened           bool // its begin was seen
 
 	settled bool // parked sightings were released; owner says to whom
 	owner   xds.Sidecar
@@ -46,6 +48,9 @@ func (r *Recorder) stream(s xds.Sighting) *stream {
 		r.settle(st, xds.Sidecar{})
 		st.finish(r)
 		st.gap(r, s, fmt.Sprintf("stream %d was opened again without having been closed", s.Stream))
+		// A reader must not take it for alive.
+		s.Extra = nil
+		r.emit(st, s, xds.Record{Kind: xds.KindClose, Close: &xds.Close{Message: "the end was not seen"}})
 		delete(r.streams, s.Stream)
 	}
 	st = r.open(s.Stream, s.Open)
@@ -54,9 +59,9 @@ func (r *Recorder) stream(s xds.Sighting) *stream {
 }
 
 func (r *Recorder) open(id uint64, o *xds.Open) *stream {
-	st := &stream{id: id, number: r.used.take(id), discovery: true, subs: map[string]*sub{}}
+	st := &stream{id: id, number: r.used.take(id), order: r.turn(), discovery: true, subs: map[string]*sub{}}
 	if o != nil {
-		st.method = o.Method
+		st.method, st.opened = o.Method, true
 		st.variant, st.discovery = method(o.Method)
 	}
 	st.settled = !st.discovery
@@ -90,7 +95,7 @@ func (r *Recorder) settle(st *stream, owner xds.Sidecar) {
 	if st.settled {
 		return
 	}
-	st.settled, st.owner = true, owner
+	st.settled, st.owner, st.order = true, owner, r.turn()
 	parked := st.parked
 	st.parked, st.bytes = nil, 0
 	for _, s := range parked {
@@ -163,7 +168,7 @@ func (st *stream) gap(r *Recorder, s xds.Sighting, reason string, types ...strin
 
 func (st *stream) sub(typ string) *sub {
 	if st.subs[typ] == nil {
-		st.subs[typ] = &sub{}
+		st.subs[typ] = &sub{begun: !st.opened}
 	}
 	return st.subs[typ]
 }
