@@ -133,7 +133,7 @@ func (w *writer) bases(tracks []*track, o Options) error {
 		if err != nil {
 			return fmt.Errorf("reading the base of %s: %w", t.id.Name(), err)
 		}
-		if !ok && o.From > 0 { // nothing to start from but the beginning
+		if !ok && o.From > 0 && !t.id.IsZero() { // nothing to start from but the beginning
 			t.stop()
 			*t = *newTrack(w.src, t.id, 0)
 		}
