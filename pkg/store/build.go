@@ -53,9 +53,11 @@ func (b *builder) lacks(d xds.Digest) {
 	}
 }
 
-// record adds a record. All bodies come before the first record of a group.
+// record adds a record. All bodies come before the first record of a group; where
+// they are many, the records get a frame of their own, so that walking through the
+// history decompresses no bodies, and reading bodies no records.
 func (b *builder) record(r *xds.Record) error {
-	if len(b.data) > chunkRaw {
+	if len(b.data) > chunkRaw || b.head.count == 0 && len(b.data) > splitRaw {
 		b.flush(true)
 	}
 	if r.Kind != xds.KindBase {

@@ -23,6 +23,9 @@ const (
 	// chunkRaw is where a writer goes on in another frame, so that reading one
 	// body does not mean decoding a push of 25 MB.
 	chunkRaw = 1 << 20
+	// splitRaw is the size of bodies from which the records go into a frame of
+	// their own.
+	splitRaw = 4 << 10
 	// minZstd is the size from which compression is tried.
 	minZstd = 96
 )

@@ -117,7 +117,7 @@ func (s *segment) step(sc *scanner, live bool, add func(*frame)) (bool, error) {
 	}
 	if !found {
 		if !live {
-			s.tail = s.damage(end, sc.size-end, bad)
+			s.tail = s.damage(s.good, sc.size-s.good, bad)
 		}
 		return false, nil
 	}
