@@ -5,6 +5,8 @@ import "github.com/spf13/cobra"
 // commands lists the constructors of all commands, in the order of the help.
 func commands() []func(*App) *cobra.Command {
 	return []func(*App) *cobra.Command{
+		newProxy,
+		newDemo,
 		newEvents,
 		newGet,
 		newPs,
@@ -12,6 +14,7 @@ func commands() []func(*App) *cobra.Command {
 		newDiff,
 		newShow,
 		newResolve,
+		newStore,
 		newExport,
 		newImport,
 		newCompletion,
