@@ -17,6 +17,7 @@ import (
 // without a body for what must be there although the dump does not show it.
 func (w *writer) complete() {
 	w.assignments()
+	w.lost()
 	w.routes()
 	for typ := range w.held {
 		w.held[typ] = byName(w.held[typ])
@@ -37,6 +38,7 @@ func (w *writer) assignments() {
 		}
 		return
 	}
+	w.resolved(wanted)
 	w.held[xds.EndpointType] = slices.DeleteFunc(w.held[xds.EndpointType], func(it item) bool { return !wanted[it.name] })
 }
 

@@ -15,6 +15,7 @@ import (
 	"fmt"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -33,6 +34,10 @@ type Dump struct {
 	// Static holds the clusters and listeners that no push brought: those of
 	// the bootstrap.
 	Static []proto.Message
+	// Resolved holds what the clusters of DNS types had resolved to, by cluster name.
+	Resolved map[string]*endpointv3.ClusterLoadAssignment
+	// Lost4 holds the ports of 0.0.0.0 that a draining listener had; never nil.
+	Lost4 []uint16
 
 	Draining []string // names of listeners that only drain: they take no traffic
 	Opaque   []string // type URLs that this program does not know, kept without content

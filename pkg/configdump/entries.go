@@ -68,8 +68,10 @@ func (p *parts) listener(s section, e fields) {
 	if states[1] != nil {
 		p.warm(s, states[1])
 	}
+	if states[2] != nil {
+		p.drained = append(p.drained, p.entry(s, states[2]))
+	}
 	if states[2] != nil && states[0] == nil && states[1] == nil {
-		p.entry(s, states[2])
 		p.draining = append(p.draining, e.text("name"))
 	}
 	p.rejected(s, e.text("name"), e)

@@ -30,6 +30,7 @@ type parts struct {
 	version  string // newest version_info of a section
 	newest   time.Time
 	draining []string
+	drained  []item // listeners that drain, in the version that does
 	warnings []string
 }
 
