@@ -28,6 +28,14 @@ type Env struct {
 	Istio bool
 	// Static holds the clusters and listeners of the bootstrap; nil if not known.
 	Static []proto.Message
+	// Resolved is what clusters of DNS types had resolved to at that moment, by
+	// cluster name: a config_dump tells it. A cluster that is not in it resolves to
+	// whatever the pod's resolver says.
+	Resolved map[string]*endpointv3.ClusterLoadAssignment
+	// Lost4 holds the ports that a 0.0.0.0 listener had in this life of the Envoy and
+	// has no more: a "::" listener with ipv4_compat does not get them. nil if that
+	// is not known; IPv4 to such a listener is then unknown.
+	Lost4 []uint16
 }
 
 // Engine compiles resources, each once per digest, and makes Views. It is safe for

@@ -78,9 +78,9 @@ type progress int
 
 const (
 	decided progress = iota
-	waiting       // needs more bytes than the first flight has
-	closing       // closes the connection
-	unclear       // depends on more than is modelled
+	waiting          // needs more bytes than the first flight has
+	closing          // closes the connection
+	unclear          // depends on more than is modelled
 )
 
 // tlsState says what a tls_inspector that takes a hello of up to limit bytes makes of f
@@ -114,10 +114,9 @@ const h2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 // (source/extensions/filters/listener/http_inspector/http_inspector.h).
 const maxLine = 64 << 10
 
-// requestLine does what http_inspector does: "" with decided means no HTTP.
-// A first byte that is no visible character decides at once; everything else
-// waits for the end of the line (source/common/http/http1/balsa_parser.cc,
-// quiche/balsa/balsa_frame.cc).
+// requestLine does what http_inspector does: "" with decided means no HTTP. Bytes
+// that no request line begins with decide at once; everything else waits for the
+// end of the line (source/common/http/http1/balsa_parser.cc, quiche/balsa/balsa_frame.cc).
 func requestLine(b []byte) (string, progress) {
 	s := string(b[:min(len(b), maxLine+1)])
 	if n := min(len(s), len(h2Preface)); s[:n] == h2Preface[:n] {
@@ -126,17 +125,54 @@ func requestLine(b []byte) (string, progress) {
 		}
 		return string(xds.H2C), decided
 	}
-	if s[0] <= ' ' {
+	if !isToken(s[:1]) {
 		return "", decided
 	}
 	end := strings.IndexByte(s, '\n')
-	if end < 0 {
-		if len(s) > maxLine {
-			return "", closing
-		}
-		return "", waiting
+	if end >= 0 {
+		return protocolOf(strings.TrimRight(s[:end], "\r")), decided
 	}
-	return protocolOf(strings.TrimRight(s[:end], "\r")), decided
+	if len(s) > maxLine {
+		return "", closing
+	}
+	return "", unfinishedLine(s)
+}
+
+// unfinishedLine: a NUL in the method decides; what other control bytes do varies
+// from run to run.
+func unfinishedLine(s string) progress {
+	method, _, _ := strings.Cut(s, " ")
+	for i := 0; i < len(method); i++ {
+		switch c := method[i]; {
+		case c == 0:
+			return decided
+		case !isToken(method[i : i+1]):
+			return unclear
+		}
+	}
+	return waiting
+}
+
+// unfinished reports a request or ClientHello that begins as it should and is not
+// whole: whoever gets it waits for the rest.
+func (f *flight) unfinished() bool {
+	if !f.exact || len(f.raw) < 3 {
+		return false
+	}
+	if f.raw[0] == 22 && f.raw[1] == 3 {
+		_, st := parseHello(f.raw, maxHello)
+		return st == waiting || st == unclear
+	}
+	s := string(f.raw)
+	if strings.HasPrefix(s, "PRI ") {
+		return len(s) < len(h2Preface) || !strings.HasPrefix(s, h2Preface)
+	}
+	method, _, ok := strings.Cut(s, " ")
+	if !ok || !methods[method] || strings.Contains(s, "\r\n\r\n") {
+		return false
+	}
+	line, _, whole := strings.Cut(s, "\n")
+	return !whole || protocolOf(strings.TrimRight(line, "\r")) != ""
 }
 
 // protocolOf is the protocol that a whole request line gives.

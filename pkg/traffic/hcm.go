@@ -26,13 +26,14 @@ type hcm struct {
 	filters   []httpFilter
 	unsure    string
 	remaps    bool // local replies get another status
+	remote    bool // use_remote_address
 }
 
 func compileHCM(m *hcmv3.HttpConnectionManager, refs *references) networkFilter {
 	o := m.GetHttpProtocolOptions()
 	h := &hcm{codec: m.GetCodecType(), http10: o.GetAcceptHttp_10(), host10: o.GetDefaultHostForHttp_10(), normalize: m.GetNormalizePath().GetValue(),
 		merge: m.GetMergeSlashes(), slashes: m.GetPathWithEscapedSlashesAction(), stripAny: m.GetStripAnyHostPort(), stripOwn: m.GetStripMatchingHostPort(),
-		stripDot: m.GetStripTrailingHostDot(), custom: o.GetAllowCustomMethods(), upgrades: map[string]bool{}}
+		stripDot: m.GetStripTrailingHostDot(), custom: o.GetAllowCustomMethods(), remote: m.GetUseRemoteAddress().GetValue(), upgrades: map[string]bool{}}
 	h.routeSource(m, refs)
 	for _, u := range m.GetUpgradeConfigs() {
 		h.upgrades[strings.ToLower(u.GetUpgradeType())] = u.GetEnabled() == nil || u.GetEnabled().GetValue()
@@ -301,6 +302,9 @@ func (h *hcm) request(x *conn, rc *routeConfig) xds.Verdict {
 	if rt.unsure != "" {
 		return unknown(rt.unsure)
 	}
+	if rt.outer && h.mayBeInternal(x.req) {
+		return unknown("virtual host " + rt.host.name + " wants TLS of external requests, and whether this is one is not evaluated")
+	}
 	if rt.host != nil {
 		x.step("virtual host " + rt.host.name)
 	}
@@ -324,6 +328,14 @@ func (h *hcm) request(x *conn, rc *routeConfig) xds.Verdict {
 		}
 	}
 	return unknown("the HTTP connection manager has no router")
+}
+
+// mayBeInternal: without use_remote_address a request is internal only if a header
+// says so (source/common/http/conn_manager_utility.cc).
+func (h *hcm) mayBeInternal(q *request) bool {
+	_, xff := q.headers["x-forwarded-for"]
+	_, internal := q.headers["x-envoy-internal"]
+	return h.remote || xff || internal
 }
 
 func (r *route) label() string {

@@ -18,7 +18,10 @@ func parseHello(b []byte, limit int) (*hello, progress) {
 	if len(b) < 5 {
 		return nil, waiting
 	}
-	if b[0] != 22 || b[1] != 3 {
+	if b[0]&0x80 != 0 && b[2] == 1 && b[3] == 3 {
+		return nil, sslv2(b)
+	}
+	if b[0] != 22 || b[1] != 3 || recordSize(b) > maxRecord {
 		return nil, decided
 	}
 	body, st := handshake(b)
@@ -38,33 +41,43 @@ func parseHello(b []byte, limit int) (*hello, progress) {
 	return h, decided
 }
 
-// handshake joins the records until the first handshake message is whole. What
-// is malformed is left unclear.
+// maxRecord is what no TLS library takes for a record (SSL3_RT_MAX_ENCRYPTED_LENGTH
+// of BoringSSL, TLS 1.2).
+const maxRecord = 1<<14 + 2048
+
+func recordSize(b []byte) int { return int(b[3])<<8 | int(b[4]) }
+
+// sslv2 is a hello in the form of SSL 2: it waits for the length that it names.
+func sslv2(b []byte) progress {
+	if len(b) < 2+int(b[0]&0x7f)<<8+int(b[1]) {
+		return waiting
+	}
+	return unclear
+}
+
+// handshake joins records, each read when it is whole, until the first handshake
+// message is. What is malformed is left unclear.
 func handshake(b []byte) ([]byte, progress) {
 	var msg []byte
 	for len(b) >= 5 {
-		if b[0] != 22 || b[1] != 3 {
+		n := recordSize(b)
+		if b[0] != 22 || b[1] != 3 || n == 0 || n > 1<<14 {
 			return nil, unclear
-		}
-		n := int(b[3])<<8 | int(b[4])
-		if n == 0 || n > 1<<14 {
-			return nil, unclear
-		}
-		part := b[5:min(len(b), 5+n)]
-		msg = append(msg, part...)
-		if len(msg) > 0 && msg[0] != 1 {
-			return nil, unclear
-		}
-		if len(msg) >= 4 {
-			want := 4 + (int(msg[1])<<16 | int(msg[2])<<8 | int(msg[3]))
-			if len(msg) >= want {
-				return msg[4:want], decided
-			}
 		}
 		if len(b) < 5+n {
 			return nil, waiting
 		}
+		msg = append(msg, b[5:5+n]...)
 		b = b[5+n:]
+		if msg[0] != 1 {
+			return nil, unclear
+		}
+		if len(msg) < 4 {
+			continue
+		}
+		if want := 4 + (int(msg[1])<<16 | int(msg[2])<<8 | int(msg[3])); len(msg) >= want {
+			return msg[4:want], decided
+		}
 	}
 	return nil, waiting
 }

@@ -1,6 +1,8 @@
 package traffic
 
 import (
+	"time"
+
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	httpinspv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
 	lratev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/local_ratelimit/v3"
@@ -203,10 +205,9 @@ type inspected struct {
 	transport string // "" = nothing said
 	sni       string
 	alpn      []string
-	inspected bool   // an inspector ran
-	timedOut  bool   // filters were cut short by their timeout
-	end       progress  // decided, waiting (for ever), closing, unclear
-	why       string // for an end other than decided
+	inspected bool     // an inspector ran
+	end       progress // decided, waiting (for ever), closing, unclear
+	why       string   // for an end other than decided
 }
 
 // inspect runs l's filters over a first flight, adding to what an earlier
@@ -236,15 +237,21 @@ func (l *listener) inspect(in inspected, f *flight, port uint16) inspected {
 // expire says what the timeout makes of a filter that waits.
 func (l *listener) expire(in inspected, lf listenerFilter) inspected {
 	switch {
-	case l.noTimeout:
+	case l.timeout == 0:
 		in.why = lf.name + " waits for bytes, without a timeout"
 	case l.proceeds:
-		in.end, in.timedOut = decided, true
+		in.end = decided
+	case l.timeout >= patience:
+		in.end, in.why = unclear, lf.name+" waits "+l.timeout.String()+" for bytes and closes then: a stall or a close, by who gives up first"
 	default:
 		in.end, in.why = closing, lf.name+" waits for bytes until the timeout closes the connection"
 	}
 	return in
 }
+
+// patience is how long a client is taken to wait: a timeout that ends a
+// connection later is neither a plain close nor a stall.
+const patience = 1500 * time.Millisecond
 
 func (in *inspected) run(lf listenerFilter, f *flight) progress {
 	switch lf.kind {

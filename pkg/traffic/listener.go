@@ -26,9 +26,9 @@ type listener struct {
 	inbound  bool
 	restores bool // its filters restore the original destination
 
-	filters   []listenerFilter
-	noTimeout bool // listener_filters_timeout is 0: waits for ever
-	proceeds  bool // continue_on_listener_filters_timeout
+	filters  []listenerFilter
+	timeout  time.Duration // of the listener filters; 0 waits for ever
+	proceeds bool          // continue_on_listener_filters_timeout
 
 	chains  []*chain
 	byName  map[string]*chain // with a matcher only
@@ -53,7 +53,10 @@ func compileListener(m *listenerv3.Listener, d xds.Digest) *listener {
 	l.binds = binds(m)
 	l.internal = m.GetInternalListener() != nil
 	l.proceeds = m.GetContinueOnListenerFiltersTimeout()
-	l.noTimeout = m.GetListenerFiltersTimeout() != nil && m.GetListenerFiltersTimeout().AsDuration() == 0
+	l.timeout = defaultFilterTimeout
+	if t := m.GetListenerFiltersTimeout(); t != nil {
+		l.timeout = t.AsDuration()
+	}
 	l.listenerFilters(m)
 	refs := &references{}
 	l.compileChains(m, refs)

@@ -42,9 +42,8 @@ func (v *View) print(l *listener) [20]byte {
 	p := &printer{v: v, h: sha256.New(), seen: map[string]bool{}}
 	for _, vo := range v.outbound(l) {
 		p.word("via")
-		p.h.Write(vo.digest[:])
+		p.word(vo.gate())
 	}
-	p.word(v.catchAll())
 	p.listener(l)
 	return [20]byte(p.h.Sum(nil)[:20])
 }
@@ -101,6 +100,9 @@ func (p *printer) cluster(name string) {
 	d, _ := p.v.snap.Lookup(xds.ClusterType, name)
 	p.word(name)
 	p.h.Write(d[:])
+	if name == p.v.catchAll() {
+		p.word("catch-all")
+	}
 	c := p.v.cluster(name)
 	if c == nil {
 		return

@@ -249,6 +249,7 @@ type routed struct {
 	host   *virtualHost
 	route  *route
 	tls    bool // only https is served: redirected
+	outer  bool // ditto, of external requests only
 	unsure string
 }
 
@@ -264,10 +265,7 @@ func (rc *routeConfig) choose(q *request) routed {
 	out := routed{host: vh, unsure: vh.unsure}
 	if vh.tls != routev3.VirtualHost_NONE {
 		if proto, _ := q.header("x-forwarded-proto"); proto != "https" {
-			if vh.tls == routev3.VirtualHost_EXTERNAL_ONLY {
-				out.unsure = "virtual host " + vh.name + " wants TLS of external requests only, which is not evaluated"
-			}
-			out.tls = true
+			out.tls, out.outer = true, vh.tls == routev3.VirtualHost_EXTERNAL_ONLY
 			return out
 		}
 	}

@@ -340,14 +340,19 @@ func (t *sourceTree) pick(q *query) []*chain {
 	return both(a.pick(q), b, func(t *sourcePorts) []*chain { return t.pick(q) })
 }
 
-// pick takes the chain without source ports; the port of a connection is not
-// known, so chains with one make the answer unsure.
+// The ports that a client's socket gets by default (net.ipv4.ip_local_port_range).
+const firstEphemeral, lastEphemeral = 32768, 60999
+
+// pick takes the chain without source ports: the port of a connection is not
+// known, but it is one that the kernel hands out.
 func (t *sourcePorts) pick(q *query) []*chain {
 	if t == nil {
 		return []*chain{nil}
 	}
-	if len(t.by) > 1 || t.by[0] == nil {
-		q.unsure = "the choice of a filter chain depends on the source port"
+	for p := range t.by {
+		if firstEphemeral <= p && p <= lastEphemeral {
+			q.unsure = "the choice of a filter chain depends on the source port"
+		}
 	}
 	return []*chain{t.by[0]}
 }

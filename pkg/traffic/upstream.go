@@ -43,30 +43,35 @@ func (v *View) absent(name string) xds.Verdict {
 	return out
 }
 
-// legs is the verdict of a choice among clusters: a distribution where there are several.
+// legs is the verdict of a choice among clusters: a distribution where there are
+// several. Where only some of them can take traffic, the end is a matter of
+// chance, and the verdict unknown.
 func (x *conn) legs(legs []leg) xds.Verdict {
 	if len(legs) == 1 {
 		return x.upstream(legs[0])
 	}
-	var out xds.Verdict
+	var out, dead xds.Verdict
 	path := x.path
 	for i, l := range legs {
 		x.path = nil
 		vd := x.upstream(l)
-		out.Clusters = append(out.Clusters, xds.WeightedCluster{Name: l.cluster, Weight: l.weight})
-		out.Endpoints = append(out.Endpoints, vd.Endpoints...)
 		if vd.Kind == xds.Unknown {
 			return vd
 		}
+		out.Clusters = append(out.Clusters, xds.WeightedCluster{Name: l.cluster, Weight: l.weight})
+		out.Endpoints = append(out.Endpoints, vd.Endpoints...)
 		if i == 0 || !out.Usable() && vd.Usable() {
 			out.Kind, out.Reason, out.Target, out.Transport, out.PortOverride = vd.Kind, vd.Reason, vd.Target, vd.Transport, vd.PortOverride
 		}
 		if !vd.Usable() {
-			out.Attributes = append(out.Attributes, "part: "+string(vd.Kind)+" "+l.cluster)
+			dead = vd
 		}
 		path = append(path, "cluster "+l.cluster+" (weight "+strconv.Itoa(int(l.weight))+")")
 	}
 	x.path = path
+	if out.Usable() && dead.Kind != "" {
+		out.Kind, out.Reason = xds.Unknown, "a share of the weighted clusters has no way out: "+string(dead.Kind)+" "+dead.Cluster
+	}
 	return out
 }
 
@@ -116,6 +121,9 @@ func (x *conn) overflow(*cluster) xds.Verdict {
 
 // assignmentOf is where c's endpoints stand; nil with a reason if nothing is known.
 func (v *View) assignmentOf(c *cluster) (*assignment, string) {
+	if a := v.static.resolved[c.name]; a != nil && (c.kind == kindStrictDNS || c.kind == kindLogicalDNS) {
+		return a, ""
+	}
 	if c.kind != kindEDS {
 		return c.assignment, ""
 	}

@@ -40,13 +40,17 @@ type View struct {
 type staticObjects struct {
 	known     bool
 	clusters  map[string]*cluster
+	resolved  map[string]*assignment // of DNS clusters
 	listeners []*listener
 }
 
 func newView(e *Engine, s *state.Snapshot, env Env) *View {
 	v := &View{engine: e, snap: s, env: env, rules: newIntercept(env.Node), prints: map[*listener][20]byte{}, users: map[string][]string{}}
 	v.static.known = env.Static != nil
-	v.static.clusters = map[string]*cluster{}
+	v.static.clusters, v.static.resolved = map[string]*cluster{}, map[string]*assignment{}
+	for name, m := range env.Resolved {
+		v.static.resolved[name] = compileAssignment(m)
+	}
 	for _, m := range env.Static {
 		switch m := m.(type) {
 		case *clusterv3.Cluster:
@@ -60,7 +64,8 @@ func newView(e *Engine, s *state.Snapshot, env Env) *View {
 
 // sameEnv reports whether keys and fingerprints can be carried over to a view with env.
 func (v *View) sameEnv(env Env) bool {
-	return v.env.Node == env.Node && v.env.Istio == env.Istio && slices.Equal(v.env.Static, env.Static)
+	return v.env.Node == env.Node && v.env.Istio == env.Istio && slices.Equal(v.env.Static, env.Static) && maps.Equal(v.env.Resolved, env.Resolved) &&
+		slices.Equal(v.env.Lost4, env.Lost4) && (v.env.Lost4 == nil) == (env.Lost4 == nil)
 }
 
 // base is v itself where its keys are built, else the view that it starts from:
@@ -123,7 +128,7 @@ func (v *View) scratch() *keyTable {
 	for name, d := range v.snap.All(xds.ListenerType) {
 		t.add(name, v.compileNamed(name, d))
 	}
-	t.finish()
+	t.finish(v.env.Lost4)
 	return t
 }
 
@@ -143,7 +148,7 @@ func (v *View) update(p *View) *keyTable {
 		}
 	}
 	if t != old {
-		t.finish()
+		t.finish(v.env.Lost4)
 	}
 	v.carry(p)
 	return t
@@ -225,7 +230,7 @@ func drop[K comparable](m map[K][]*listener, k K, l *listener) {
 }
 
 // finish derives the lookups from who claims what.
-func (t *keyTable) finish() {
+func (t *keyTable) finish(lost []uint16) {
 	k := keyView{exact: make(map[netip.AddrPort]*listener, len(t.exact)), wild4: map[uint16]*listener{}, wild6: map[uint16]*listener{}}
 	for key, ls := range t.exact {
 		l := owner(key, ls)
@@ -241,7 +246,9 @@ func (t *keyTable) finish() {
 	k.vo4, k.vo6 = findVO(k.wild4), findVO(k.wild6)
 	for port, ls := range t.compat {
 		if k.wild4[port] == nil {
-			k.wild4[port] = t.compatOwner(port, ls, k)
+			if l := compatOwner(port, ls, k, lost); l != nil {
+				k.wild4[port] = l
+			}
 		}
 	}
 	if k.vo4 == nil {
@@ -273,12 +280,17 @@ func owner(key netip.AddrPort, ls []*listener) *listener {
 // 0.0.0.0 listener has the port. Where connections are handed over by key, that
 // depends on the past: once a 0.0.0.0 listener was there, the key is lost for good
 // (source/common/listener_manager/connection_handler_impl.cc).
-func (t *keyTable) compatOwner(port uint16, ls []*listener, k keyView) *listener {
+func compatOwner(port uint16, ls []*listener, k keyView, lost []uint16) *listener {
 	l := owner(netip.AddrPortFrom(netip.IPv6Unspecified(), port), ls)
-	if k.vo4 == nil || l.broken != "" || l == k.vo6 {
+	switch {
+	case k.vo4 == nil || l.broken != "" || l == k.vo6:
 		return l
+	case lost == nil:
+		return &listener{name: l.name, broken: "whether IPv4 belongs to it depends on listeners that were there before"}
+	case slices.Contains(lost, port):
+		return nil
 	}
-	return &listener{name: l.name, broken: "whether IPv4 belongs to it depends on listeners that were there before"}
+	return l
 }
 
 // outboundPort is where Istio's virtualOutbound listens.
