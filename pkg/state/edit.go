@@ -47,6 +47,9 @@ func ofAccepted(st *stream) *Snapshot { return st.accepted }
 
 // offer notes that the stream pushed a resource.
 func (e *edit) offer(typ, name string, d xds.Digest) {
+	if was, ok := e.ownOffered.Lookup(typ, name); ok && was == d {
+		return // most of a push is what was there before
+	}
 	e.ownOffered.Set(typ, name, d)
 	if x, id, ok := e.newest(ofOffered, typ, name); ok && id > e.st.id {
 		d = x
@@ -66,6 +69,9 @@ func (e *edit) unoffer(typ, name string) {
 
 // accept notes that the client holds a resource because of the stream.
 func (e *edit) accept(typ, name string, d xds.Digest) {
+	if was, ok := e.ownAccepted.Lookup(typ, name); ok && was == d {
+		return
+	}
 	e.ownAccepted.Set(typ, name, d)
 	if x, id, ok := e.newest(ofAccepted, typ, name); ok && id > e.st.id {
 		d = x

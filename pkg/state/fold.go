@@ -91,6 +91,19 @@ func (f *Fold) Subscribed(id xds.Sidecar, typ string) bool {
 	return s != nil && s.sent[xds.Canonical(typ)] != ""
 }
 
+// Warms reports whether an accepted resource of a type waits for others before
+// it takes traffic.
+func (f *Fold) Warms(id xds.Sidecar, typ string) bool {
+	if s := f.sides[id]; s != nil {
+		for ref := range s.warming {
+			if ref.Type == typ {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Awaits reports whether something is still to come back: a stream has ended,
 // and no other one speaks yet for the listeners, clusters or routes that came by
 // it. After a restart of the control plane, streams of single types come back

@@ -25,8 +25,10 @@ func (s *side) closeAs(rule Rule, at time.Time, after *state.Snapshot) Entry {
 	for _, p := range g.pushes {
 		e.Pushes = append(e.Pushes, p.Number)
 	}
-	ready := s.listeners()
-	s.waited = s.waited || rule == Limit
+	if rule == Limit {
+		s.limits++
+	}
+	ready := s.listeners() && (rule != Limit || s.limits >= patient)
 	s.group, s.alone = nil, s.w.fold.Awaits(s.id)
 	in := s.input(g, &e)
 	if e.Baseline {
@@ -110,7 +112,8 @@ func (s *side) firstPush(e Entry, src netip.Addr) func(netip.AddrPort, xds.Signa
 }
 
 // baselineInput settles a life: what stands captured in it is told once. A group
-// that the time limit closed before any listener came leaves the life unsettled.
+// before any listener came, and the first ones that the time limit closed, leave
+// the life unsettled.
 func (s *side) baselineInput(in *judge.Input, e Entry, ready bool) {
 	if !ready {
 		return

@@ -42,6 +42,18 @@ func newWaiting() waiting {
 	return waiting{pushes: map[uint64]owed{}, told: map[string]bool{}, open: map[uint64]bool{}}
 }
 
+// resume takes over what is owed from a base.
+func (w *waiting) resume(r xds.Record, now moment) {
+	for _, st := range r.Base.Streams {
+		w.open[st.Stream] = true
+	}
+	for _, p := range r.Base.Pending {
+		if holds[xds.Canonical(p.Type)] {
+			w.pushes[p.Number] = owed{typ: p.Type, stream: p.Stream, since: now}
+		}
+	}
+}
+
 // protocol notes what a record shows beside state, and returns an entry for what
 // does not belong to an open group.
 func (s *side) protocol(r xds.Record, step state.Step) []Entry {

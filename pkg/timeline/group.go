@@ -14,6 +14,9 @@ const (
 	quiet = time.Second
 	// rejoin is the same while streams of the sidecar are still to come back.
 	rejoin = 5 * time.Second
+	// patient is how many groups of a new life may run into the limit before the
+	// life is taken as it is.
+	patient = 2
 	// limit is how long a group may stay open.
 	limit = 10 * time.Second
 )
@@ -147,10 +150,10 @@ func (s *side) quiet() time.Duration {
 }
 
 // unready reports whether a life has only just begun: a sidecar that has clusters
-// and no word about listeners yet is not settled, however quiet it is. It waits
-// for them until the time limit, once.
+// and no word about listeners yet, or listeners that still wait for their routes,
+// is not settled, however quiet it is.
 func (s *side) unready() bool {
-	return s.baseline && !s.waited && s.group != nil && !s.listeners()
+	return s.baseline && s.limits < patient && s.group != nil && (!s.listeners() || s.w.fold.Warms(s.id, xds.ListenerType))
 }
 
 func (s *side) listeners() bool {

@@ -20,9 +20,9 @@ type side struct {
 
 	settled  *state.Snapshot // active at the last settled point
 	baseline bool            // the present life has no settled point yet
-	waited   bool            // its first group ran into the time limit
+	limits   int             // groups of it that ran into the time limit
 	life     int
-	alone    bool            // streams that ended were waited for, and did not come back
+	alone    bool // streams that ended were waited for, and did not come back
 	group    *group
 	version  string // of the newest push before the open group
 	newest   judge.PushRef
@@ -74,6 +74,7 @@ func (s *side) base(r xds.Record) []Entry {
 	s.settled, s.baseline = s.w.fold.Active(s.id), false
 	if r.Base != nil {
 		s.newest = judge.PushRef{Number: r.Base.Push, Time: r.Time}
+		s.wait.resume(r, moment{s.clock, r.Time})
 	}
 	s.life = s.view().Incarnation
 	return out
@@ -85,7 +86,7 @@ func (s *side) reborn(r xds.Record) []Entry {
 	if s.group != nil {
 		out = append(out, s.closeAs(Ended, r.Time, s.group.lastActive))
 	}
-	s.baseline, s.waited, s.memory, s.version = true, false, judge.Memory{}, ""
+	s.baseline, s.limits, s.memory, s.version = true, 0, judge.Memory{}, ""
 	s.wait = newWaiting()
 	s.life = s.view().Incarnation
 	return out
