@@ -108,7 +108,7 @@ func times(n uint64) string {
 func after(f Fact) string {
 	var s string
 	if f.For > 0 {
-		s = " after " + f.For.Round(f.For/100).String()
+		s = " after " + rounded(f.For).String()
 	}
 	if f.Count > 1 {
 		s += fmt.Sprintf(" and %d rejections", f.Count)

@@ -91,7 +91,8 @@ func (in Input) isNew(s xds.Shift) bool {
 }
 
 // outage and comeback: listeners themselves go or come back. Then everything
-// behind them is one event, whatever it led to.
+// behind them is one event, whatever it led to. So is everything that one
+// reason makes unknown.
 func (f found) outage() bool   { return f.kind == xds.EvDead && gone(f.shift.After.Kind) }
 func (f found) comeback() bool { return f.kind == xds.EvRevived && gone(f.shift.Before.Kind) }
 
@@ -102,6 +103,8 @@ func mergeKey(f found) string {
 		before, owner = "", ""
 	case f.comeback():
 		after, owner = "", ""
+	case f.kind == xds.EvUnsure:
+		before, after, owner = "", f.shift.After.Reason, ""
 	}
 	return strings.Join([]string{string(f.kind), before, after, owner}, "\x00")
 }
@@ -115,10 +118,10 @@ func (in Input) merge(fs []found) xds.Event {
 	before, after := SideOf(lead.shift.Before), SideOf(lead.shift.After)
 	if several(fs) {
 		e.Owner = nil
-		if lead.outage() {
-			before = xds.Side{Kind: xds.Service}
-		} else {
+		if lead.comeback() {
 			after = xds.Side{Kind: xds.Service}
+		} else {
+			before = xds.Side{Kind: xds.Service}
 		}
 	}
 	e.Before, e.After = &before, &after
