@@ -166,6 +166,9 @@ func httpClasses(f facets, k xds.SignalKind) []classRep {
 // guardsOf joins the routes of all hosts that share a name with h.
 func (f facets) guardsOf(h hostFacet) []guard {
 	out := h.guards
+	if f.split {
+		return out
+	}
 	for _, o := range f.hosts {
 		if &o != &h && !slices.Equal(o.domains, h.domains) {
 			for _, d := range o.domains {

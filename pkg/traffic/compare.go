@@ -86,7 +86,7 @@ func (c *comparison) joint(p pair) *joint {
 	j, ok := c.jointPairs[p]
 	if !ok {
 		f := union(c.old.facets(p.old), c.new.facets(p.new))
-		f.hosts = splitHosts(f.hosts)
+		f.hosts, f.split = splitHosts(f.hosts), true
 		j = &joint{facets: f, classes: classesOf(f)}
 		for _, r := range j.classes {
 			j.names = append(j.names, r.Class)
@@ -101,8 +101,8 @@ type plane struct {
 	v6    bool
 	vo    pair
 	wild  map[uint16]pair
-	exact map[uint16]map[netip.Addr]bool // only of ports where something is dirty
-	seen  map[uint16]bool                // ports with any key of their own
+	exact map[uint16]map[netip.Addr]bool // the exact keys that count, by port
+	seen  map[uint16]bool                // ports with any key of their own, where that counts
 }
 
 // family finds the ports where something may have changed and looks into them:
@@ -110,21 +110,30 @@ type plane struct {
 // virtualOutbound has.
 func (c *comparison) family(v6 bool) {
 	pl := c.plane(v6)
-	voDirty := c.all || c.dirty(pl.vo)
+	whole := c.all || c.dirty(pl.vo)
+	c.exactKeys(pl, func(key netip.AddrPort, p pair) {
+		if whole {
+			pl.seen[key.Port()] = true
+		}
+		if c.dirty(p) || whole || pl.dirtyWild(c, key.Port()) {
+			pl.put(key)
+		}
+	})
 	var ports []portSet
-	for p := range pl.seen {
-		if c.all || pl.exact[p] != nil || c.dirty(pl.root(p)) {
+	for p := range pl.wild {
+		if whole || pl.exact[p] != nil || pl.dirtyWild(c, p) {
+			ports = append(ports, onePort(p))
+		}
+	}
+	for p := range pl.exact {
+		if _, ok := pl.wild[p]; !ok {
 			ports = append(ports, onePort(p))
 		}
 	}
 	slices.SortFunc(ports, func(a, b portSet) int { return cmp.Compare(a[0].lo, b[0].lo) })
-	if voDirty {
+	if whole {
 		ports = append(ports, c.otherPorts(pl)...)
 	}
-	if len(ports) == 0 {
-		return
-	}
-	c.addresses(pl, voDirty)
 	for _, s := range ports {
 		c.region(pl, s)
 	}
@@ -144,12 +153,6 @@ func (c *comparison) plane(v6 bool) *plane {
 			pl.wild[p], pl.seen[p] = pair{pl.vo.old, l}, true
 		}
 	}
-	c.exactKeys(pl, func(key netip.AddrPort, p pair) {
-		pl.seen[key.Port()] = true
-		if c.dirty(p) {
-			pl.exact[key.Port()] = map[netip.Addr]bool{}
-		}
-	})
 	return pl
 }
 
@@ -159,6 +162,20 @@ func (pl *plane) root(port uint16) pair {
 		return p
 	}
 	return pl.vo
+}
+
+func (pl *plane) dirtyWild(c *comparison, port uint16) bool {
+	p, ok := pl.wild[port]
+	return ok && c.dirty(p)
+}
+
+func (pl *plane) put(key netip.AddrPort) {
+	at := pl.exact[key.Port()]
+	if at == nil {
+		at = map[netip.Addr]bool{}
+		pl.exact[key.Port()] = at
+	}
+	at[key.Addr()] = true
 }
 
 // exactKeys yields every exact key of the family that either side has.
@@ -173,22 +190,6 @@ func (c *comparison) exactKeys(pl *plane, yield func(netip.AddrPort, pair)) {
 			yield(key, pair{pl.root(key.Port()).old, l})
 		}
 	}
-}
-
-// addresses fills in the exact keys of the ports that are looked into: those that
-// changed, and those that are holes in what did.
-func (c *comparison) addresses(pl *plane, all bool) {
-	c.exactKeys(pl, func(key netip.AddrPort, p pair) {
-		if !all && !c.dirty(pl.root(key.Port())) && !c.dirty(p) {
-			return
-		}
-		at := pl.exact[key.Port()]
-		if at == nil {
-			at = map[netip.Addr]bool{}
-			pl.exact[key.Port()] = at
-		}
-		at[key.Addr()] = true
-	})
 }
 
 // otherPorts are those without a key: virtualOutbound has them. They are cut only

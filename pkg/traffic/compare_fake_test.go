@@ -194,6 +194,12 @@ func showCell(c xds.Cell) string {
 		if len(x.SNI)+len(x.SNINot) > 0 {
 			s += fmt.Sprint(x.SNI, x.SNINot)
 		}
+		if len(x.Hosts)+len(x.HostsNot) > 0 {
+			s += fmt.Sprint(x.Hosts, x.HostsNot)
+		}
+		if x.Guard != "" {
+			s += "{" + x.Guard + "}"
+		}
 	}
 	return s + "]"
 }
@@ -231,6 +237,16 @@ func TestCompareShapes(t *testing.T) {
 			t.Errorf("%s (-want +got)\n%s", c.name, diff)
 		}
 	}
+}
+
+// guarded reports whether a cell holds a destination under a condition that
+// stands in words only.
+func guarded(shifts []xds.Shift, sig xds.Signal) bool {
+	return slices.ContainsFunc(shifts, func(s xds.Shift) bool {
+		return slices.ContainsFunc(s.Cells, func(c xds.Cell) bool {
+			return slices.ContainsFunc(c.Signals, func(x xds.Class) bool { return x.Guard != "" && classHolds(x, sig) })
+		})
+	})
 }
 
 // inCells counts the cells that hold a destination.

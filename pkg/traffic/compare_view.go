@@ -63,3 +63,31 @@ func (v *View) takes(l *listener, ch *chain, dst netip.AddrPort, sig xds.Signal)
 	chains, why := l.pick(q)
 	return why != "" || slices.Contains(chains, ch)
 }
+
+// gate is what l does to a connection before it hands it to another listener:
+// its filters and their timeout. Equal texts are equal gates.
+func (l *listener) gate() string {
+	out := fmt.Sprint(l.broken, l.timeout, l.proceeds)
+	for _, f := range l.filters {
+		out += fmt.Sprint(";", f.name, f.kind, f.limit, f.disabled.text())
+	}
+	return out
+}
+
+// text writes p in full; "never" for none.
+func (p *portPredicate) text() string {
+	if p == nil {
+		return "never"
+	}
+	out := fmt.Sprint("(", p.always, p.unknown, p.start, p.end, p.any != nil, p.all != nil)
+	for _, q := range p.any {
+		out += "|" + q.text()
+	}
+	for _, q := range p.all {
+		out += "&" + q.text()
+	}
+	if p.not != nil {
+		out += "!" + p.not.text()
+	}
+	return out + ")"
+}

@@ -39,6 +39,7 @@ type facets struct {
 	alpns    []string       // as in filter_chain_match and matchers
 	hosts    []hostFacet    // virtual hosts, over all route configurations
 	http     bool           // requests are looked at
+	split    bool           // no two hosts share a name
 	anySNI   bool           // having no server name differs from having another one
 	opaque   bool           // some verdicts change at points that are not listed (a regex, a prefix matcher)
 }
