@@ -7,11 +7,14 @@ import (
 	"os/exec"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // client is an xDS client that subscribes as Envoy does and accepts everything.
@@ -60,18 +63,44 @@ func (c *client) run(ctx context.Context) error {
 
 type deltaStream = discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesClient
 
-// answer acknowledges a push and asks for the endpoints of new clusters.
+// answer acknowledges a push and asks for what its resources refer to.
 func (c *client) answer(stream deltaStream, resp *discoveryv3.DeltaDiscoveryResponse) error {
-	if resp.GetTypeUrl() == resourcev3.ClusterType && len(resp.GetResources()) > 0 {
-		var names []string
-		for _, r := range resp.GetResources() {
-			names = append(names, r.GetName())
-		}
-		if err := stream.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: resourcev3.EndpointType, ResourceNamesSubscribe: names}); err != nil {
+	if names, typ := wanted(resp); len(names) > 0 {
+		if err := stream.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typ, ResourceNamesSubscribe: names}); err != nil {
 			return err
 		}
 	}
 	return stream.Send(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: resp.GetTypeUrl(), ResponseNonce: resp.GetNonce()})
+}
+
+// wanted are the assignments of pushed clusters, and the route configurations of
+// pushed listeners.
+func wanted(resp *discoveryv3.DeltaDiscoveryResponse) (names []string, typ string) {
+	for _, r := range resp.GetResources() {
+		switch resp.GetTypeUrl() {
+		case resourcev3.ClusterType:
+			names, typ = append(names, r.GetName()), resourcev3.EndpointType
+		case resourcev3.ListenerType:
+			names, typ = append(names, routeNames(r.GetResource())...), resourcev3.RouteType
+		}
+	}
+	return names, typ
+}
+
+func routeNames(a *anypb.Any) (names []string) {
+	var l listenerv3.Listener
+	if a.UnmarshalTo(&l) != nil {
+		return nil
+	}
+	for _, chain := range l.GetFilterChains() {
+		for _, f := range chain.GetFilters() {
+			var h hcmv3.HttpConnectionManager
+			if f.GetTypedConfig().UnmarshalTo(&h) == nil && h.GetRds() != nil {
+				names = append(names, h.GetRds().GetRouteConfigName())
+			}
+		}
+	}
+	return names
 }
 
 // ask lets xdsproxy say where the connection would go.

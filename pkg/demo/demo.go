@@ -65,39 +65,56 @@ func Run(ctx context.Context, cfg Config) error {
 // tell is the story itself, one act a stage.
 func (s *stage) tell(ctx context.Context) error {
 	s.say("An application talks to an external MySQL, %s. No configuration names it: it passes through.", external)
-	if err := s.act(ctx, 0, true); err != nil {
+	worked, err := s.act(ctx, 0, true)
+	if err != nil {
 		return err
 	}
 	s.say("\nAnother team, in another namespace, applies a ServiceEntry for TCP 3306 without an address.")
-	if err := s.act(ctx, 1, false); err != nil {
+	broke, err := s.act(ctx, 1, false)
+	if err != nil {
 		return err
 	}
-	s.say("\nNobody touched the application. What happened?\n\n  $ xdsproxy events --store %s", s.cfg.Store())
+	s.say("\nNobody touched the application. What happened?\n\n  $ xdsproxy events --store %s\n", s.cfg.Store())
 	if err := s.explain(ctx, "events", "--store", s.cfg.Store()); err != nil {
 		return err
 	}
 	s.say("\nThe ServiceEntry is deleted.")
-	if err := s.act(ctx, 2, true); err != nil {
+	if _, err := s.act(ctx, 2, true); err != nil {
 		return err
 	}
-	s.say("\nThe history stays. Try next:\n")
-	for _, c := range []string{"log", "diff HEAD~3..HEAD", "resolve " + external + " --at @{1m}", "get listener --port 3306", "events -o jsonl"} {
-		s.say("  xdsproxy %s --store %s", c, s.cfg.Store())
-	}
+	s.next(worked, broke)
 	return nil
 }
 
-// act serves one stage and waits until the client's connection does what it must.
-func (s *stage) act(ctx context.Context, n int, works bool) error {
+// next names the commands to try on the store that stays.
+func (s *stage) next(worked, broke time.Time) {
+	const moment = "2006-01-02T15:04:05.000Z"
+	was, is := worked.UTC().Format(moment), broke.UTC().Format(moment)
+	s.say("\nThe history stays. Try next:\n\n  export XDSPROXY_STORE=%s", s.cfg.Store())
+	for _, c := range []string{"log", "diff '@{" + was + "}..@{" + is + "}'", "resolve " + external + " --signal server-first --at '@{" + is + "}'",
+		"get listener --port 3306 --at '@{" + is + "}'", "events -o jsonl"} {
+		s.say("  xdsproxy %s", c)
+	}
+}
+
+// act serves one stage, waits until the client's connection does what it must,
+// and returns when that was.
+func (s *stage) act(ctx context.Context, n int, works bool) (time.Time, error) {
 	if err := s.serve(ctx, n); err != nil {
-		return err
+		return time.Time{}, err
 	}
 	answer, err := s.await(ctx, works)
 	if err != nil {
-		return err
+		return time.Time{}, err
 	}
 	s.say("  client -> %s: %s", external, answer)
-	return nil
+	now := time.Now()
+	select { // as nobody changes a mesh twice in a second
+	case <-ctx.Done():
+		return now, ctx.Err()
+	case <-time.After(1500 * time.Millisecond):
+		return now, nil
+	}
 }
 
 func (s *stage) say(format string, args ...any) { fmt.Fprintf(s.cfg.Out, format+"\n", args...) }

@@ -179,14 +179,20 @@ func (s *stage) connect(ctx context.Context) (ok bool, text string, err error) {
 	return true, "connected, MySQL " + version, nil
 }
 
-// explain runs an xdsproxy command and shows what it prints.
+// explain runs an xdsproxy command and shows what it prints, as soon as it has
+// something to tell: a group of pushes is judged when it has settled.
 func (s *stage) explain(ctx context.Context, args ...string) error {
-	cmd := exec.CommandContext(ctx, s.cfg.Self, args...)
-	cmd.Stdout, cmd.Stderr = s.cfg.Out, s.cfg.Out
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("running xdsproxy %s: %w", args[0], err)
-	}
-	return nil
+	return poll(ctx, "xdsproxy "+args[0], func() error {
+		out, err := exec.CommandContext(ctx, s.cfg.Self, args...).Output()
+		if err != nil {
+			return err
+		}
+		if len(out) == 0 {
+			return errors.New("it tells nothing")
+		}
+		_, err = s.cfg.Out.Write(out)
+		return err
+	})
 }
 
 // poll tries until f succeeds or patience is over; then the last error is told.
