@@ -157,15 +157,4 @@ func (digests) Changes(a, b *state.Snapshot) []xds.Change {
 	return out
 }
 
-// eds is a Deps for tests: a cluster named c... waits for the endpoints of its
-// name, and listeners name the cluster that their body says.
-func eds(bodies map[xds.Digest]string) state.Deps {
-	return func(typ string, d xds.Digest) []state.Ref {
-		if b := bodies[d]; typ == xds.ClusterType && strings.HasPrefix(b, "eds:") {
-			return []state.Ref{{Type: xds.EndpointType, Name: strings.TrimPrefix(b, "eds:")}}
-		}
-		return nil
-	}
-}
-
 var start = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)

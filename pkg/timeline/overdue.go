@@ -18,6 +18,31 @@ func (s *side) overdue(now time.Duration, t time.Time) []Entry {
 	return append(out, s.stillDead(t)...)
 }
 
+// next is the time at which the first thing becomes due if no record comes before.
+func (s *side) next() time.Time {
+	var due []time.Duration
+	if s.group != nil {
+		_, at := s.group.due(s)
+		due = append(due, at)
+	}
+	for _, o := range s.wait.pushes {
+		if !s.wait.told[o.typ] {
+			due = append(due, o.since.clock+patience)
+		}
+	}
+	if s.wait.away != nil && !s.wait.gone && len(s.wait.open) == 0 {
+		due = append(due, s.wait.away.clock+absence)
+	}
+	out := never
+	if len(due) > 0 {
+		out = s.last.Add(slices.Min(due) - s.clock)
+	}
+	if wake := s.memory.Wake(); s.group == nil && !wake.IsZero() && wake.Before(out) {
+		out = wake
+	}
+	return out
+}
+
 // unanswered tells the first push of each type that waits for too long.
 func (s *side) unanswered(now time.Duration) []judge.Fact {
 	var out []judge.Fact

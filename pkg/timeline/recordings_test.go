@@ -10,6 +10,7 @@ import (
 
 	"github.com/xdsproxy/xdsproxy/pkg/state"
 	"github.com/xdsproxy/xdsproxy/pkg/timeline"
+	"github.com/xdsproxy/xdsproxy/pkg/traffic"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
@@ -180,9 +181,75 @@ func stretched(recs []xds.Record) []xds.Record {
 }
 
 // events are what a walk tells, but for what stands in a baseline.
-func events(cfg timeline.Config, recs []xds.Record) string {
+func events(cfg timeline.Config, recs []xds.Record) string { return eventsOf(walk(cfg, recs)) }
+
+// TestDeadForAMinute stops recording 34 when web-v1 has lost its endpoints: told
+// at once as a rollout may look, and again when it still stands after a minute.
+func TestDeadForAMinute(t *testing.T) {
+	src := history(t, "34-gcp-mux-delta")
+	recs := recordsOf(t, src, sidecars(t, src)[0])
+	cut := slices.IndexFunc(recs, func(r xds.Record) bool { return r.Kind == xds.KindPush && r.Push.Number == 11 })
+	w := timeline.New(real(src))
+	for _, r := range recs[:cut] {
+		w.Record(r)
+	}
+	end := recs[cut-1].Time
+	var got []string
+	for _, after := range []time.Duration{2 * time.Second, 59 * time.Second, 62 * time.Second, 200 * time.Second} {
+		for _, e := range w.Advance(end.Add(after)) {
+			for _, ev := range e.Events {
+				got = append(got, fmt.Sprint(after, " ", ev.Kind, " ", ev.Severity, " ", ev.Revision))
+			}
+		}
+	}
+	if want := []string{"2s dead info 1", "1m2s dead high 2"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestBaseInTheMiddle begins at a base between two groups: the later groups, and
+// what is told of them, are the same, and nothing is told of what was there.
+func TestBaseInTheMiddle(t *testing.T) {
+	for _, name := range small(t) {
+		src := history(t, name)
+		cfg := real(src)
+		for _, id := range sidecars(t, src) {
+			recs := recordsOf(t, src, id)
+			all := walk(cfg, recs)
+			if len(all) < 3 {
+				continue
+			}
+			from := all[2].First
+			got, want := events(cfg, append([]xds.Record{baseBefore(t, cfg, recs, id, from)}, since(recs, from)...)), eventsOf(all[2:])
+			if got != want {
+				t.Errorf("%s from #%d:\n%s\nwant:\n%s", name, from, got, want)
+			}
+		}
+	}
+}
+
+func since(recs []xds.Record, push uint64) []xds.Record {
+	i := slices.IndexFunc(recs, func(r xds.Record) bool { return r.Kind == xds.KindPush && r.Push.Number == push })
+	return recs[i:]
+}
+
+// baseBefore is the base of a sidecar right before a push.
+func baseBefore(t *testing.T, cfg timeline.Config, recs []xds.Record, id xds.Sidecar, push uint64) xds.Record {
+	t.Helper()
+	f := state.New(traffic.NewEngine(cfg.Cache).Deps)
+	for _, r := range recs[:len(recs)-len(since(recs, push))] {
+		f.Apply(r)
+	}
+	b, ok := f.Base(id)
+	if !ok {
+		t.Fatal("no base")
+	}
+	return b
+}
+
+func eventsOf(es []timeline.Entry) string {
 	var b strings.Builder
-	for _, e := range walk(cfg, recs) {
+	for _, e := range es {
 		for _, ev := range e.Events {
 			if ev.Kind != xds.EvStanding {
 				fmt.Fprintln(&b, ev.ID, ev.Kind, ev.Severity, ev.Push, ev.Ports, ev.Count)

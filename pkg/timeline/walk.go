@@ -10,6 +10,9 @@ import (
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
+// never is later than any record.
+var never = time.Unix(1<<40, 0)
+
 // Walk goes through a history, of one sidecar or of many. It is used by one
 // goroutine.
 type Walk struct {
@@ -18,6 +21,7 @@ type Walk struct {
 	sides map[xds.Sidecar]*side
 	order []*side
 	nodes map[xds.Digest]*corev3.Node
+	wake  time.Time // nothing is due before; zero: nobody knows
 }
 
 // New returns a Walk at the beginning of a history. To begin in the middle, give
@@ -40,15 +44,27 @@ func (w *Walk) Record(r xds.Record) []Entry {
 		}
 		return out
 	}
-	return append(out, w.side(r.Sidecar).record(r)...)
+	s := w.side(r.Sidecar)
+	out = append(out, s.record(r)...)
+	if next := s.next(); next.Before(w.wake) {
+		w.wake = next
+	}
+	return out
 }
 
 // Advance closes what a record at t would have closed. Give it a time up to which
 // all records have been read.
 func (w *Walk) Advance(t time.Time) []Entry {
+	if t.Before(w.wake) {
+		return nil
+	}
 	var out []Entry
+	w.wake = never
 	for _, s := range w.order {
 		out = append(out, s.advance(t)...)
+		if next := s.next(); next.Before(w.wake) {
+			w.wake = next
+		}
 	}
 	return out
 }
