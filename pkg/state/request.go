@@ -117,7 +117,7 @@ func (s *side) first(st *stream, typ string, r *xds.Request, step *Step) {
 	if typ == xds.ListenerType || typ == xds.ClusterType {
 		s.live(st, empty, step)
 	}
-	if !st.old {
+	if !st.old || len(s.before(st, typ, false)) > 0 {
 		s.takeOver(st, typ, r, empty)
 	}
 }
