@@ -138,10 +138,11 @@ func requestLine(b []byte) (string, progress) {
 	return "", unfinishedLine(s)
 }
 
-// unfinishedLine: a NUL in the method decides; what other control bytes do varies
-// from run to run.
+// unfinishedLine: after the method the end of the line is waited for; a NUL in the
+// method decides. Other control bytes, and a method that is all there is, end one
+// way or the other from run to run.
 func unfinishedLine(s string) progress {
-	method, _, _ := strings.Cut(s, " ")
+	method, _, spaced := strings.Cut(s, " ")
 	for i := 0; i < len(method); i++ {
 		switch c := method[i]; {
 		case c == 0:
@@ -149,6 +150,9 @@ func unfinishedLine(s string) progress {
 		case !isToken(method[i : i+1]):
 			return unclear
 		}
+	}
+	if !spaced {
+		return unclear
 	}
 	return waiting
 }

@@ -280,6 +280,7 @@ func (in *inspected) runTLS(lf listenerFilter, f *flight) progress {
 
 // runHTTP skips connections that are known to be something else than raw.
 func (in *inspected) runHTTP(lf listenerFilter, f *flight) progress {
+	second := in.inspected
 	in.inspected = true
 	if in.transport != "" && in.transport != "raw_buffer" {
 		return decided
@@ -288,8 +289,15 @@ func (in *inspected) runHTTP(lf listenerFilter, f *flight) progress {
 	if st == decided && proto != "" {
 		in.alpn = []string{proto}
 	}
-	if st != decided {
+	switch {
+	case st == closing && second:
+		// How many bytes it gets to see depends on the inspector before it.
+		st = unclear
+		fallthrough
+	case st == closing:
 		in.why = lf.name + ": the request line is too long"
+	case st == unclear:
+		in.why = lf.name + ": what it makes of the begin of a line varies from run to run"
 	}
 	return st
 }

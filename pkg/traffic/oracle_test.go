@@ -147,7 +147,29 @@ func judge(o observation, v xds.Verdict) grade {
 			return wrong
 		}
 	}
+	if upstreamDid(o, v) {
+		return right
+	}
 	return outcome(o, v)
+}
+
+// upstreamDid reports what Envoy's log (its cluster is compared already) says the
+// upstream did: it reset the connection, it does not speak HTTP, or a name did
+// not resolve. None of this is in a configuration.
+func upstreamDid(o observation, v xds.Verdict) bool {
+	if v.Kind != xds.Passthrough && v.Kind != xds.Service {
+		return false
+	}
+	byName := v.Target == "dns" || v.Target == "dynamic"
+	switch {
+	case o.Outcome == "http" && o.HTTP == 400 && !slices.Contains(v.Path, "http_connection_manager"):
+		return true // only the upstream can have said it
+	case o.Log.Cluster == "":
+		return false
+	case o.Outcome == "closed" && byName && o.Log.Flags == "UH":
+		return true
+	}
+	return slices.ContainsFunc([]string{"UR", "UPE", "UF", "UC"}, func(f string) bool { return strings.Contains(o.Log.Flags, f) })
 }
 
 func ok(b bool) grade {
