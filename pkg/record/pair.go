@@ -154,9 +154,10 @@ func (r *Recorder) told(st *stream, b *sub, s xds.Sighting, it *item, q *xds.Req
 	case s.Push == 0:
 		return false
 	}
+	number := s.Push + r.shift[st.owner]
 	p := b.find(q.Nonce)
-	if p == nil || p.number != s.Push {
-		p = &push{nonce: q.Nonce, number: s.Push, owner: st.owner}
+	if p == nil || p.number != number {
+		p = &push{nonce: q.Nonce, number: number, owner: st.owner}
 		b.add(p)
 	}
 	if s.Count == 0 {
@@ -256,6 +257,9 @@ func (r *Recorder) response(st *stream, s xds.Sighting) {
 	it := &item{}
 	p.Size, p.Omitted = size(s.Msg), s.Msg.Omitted
 	for _, c := range append(slices.Clip(s.Msg.Chunks), chunks...) {
+		if xds.Debug(p.Type) && c.State == xds.ChunkRaw { // may be all that the server knows
+			c = xds.Chunk{State: xds.ChunkTooLarge, Size: c.Size, Sum: xds.DigestOf(c.Raw)}
+		}
 		e, err := r.entry(c, delta, it)
 		if err != nil {
 			st.gap(r, s, "resource not decodable: "+err.Error(), p.Type)
@@ -290,11 +294,23 @@ func (b *sub) push(r *Recorder, it *item, told uint64) {
 
 // write numbers a push and sends it off.
 func (r *Recorder) write(p *push, it *item, told uint64) {
-	n := told
-	if n == 0 {
-		n = r.pushes[p.owner] + 1
+	n := r.pushes[p.owner] + 1
+	if told > 0 {
+		n = r.shifted(p.owner, told)
 	}
 	r.pushes[p.owner] = max(r.pushes[p.owner], n)
 	p.number, it.rec.Push.Number = n, n
 	r.out = append(r.out, it)
+}
+
+// shifted is the number of a push that a file calls told. Behind a history that
+// has that number already, the file's numbers go on from its last one.
+func (r *Recorder) shifted(id xds.Sidecar, told uint64) uint64 {
+	if _, ok := r.shift[id]; !ok {
+		r.shift[id] = 0
+		if have := r.pushes[id]; told <= have {
+			r.shift[id] = have + 1 - told
+		}
+	}
+	return told + r.shift[id]
 }

@@ -59,7 +59,8 @@ type Recorder struct {
 	red     *redactor
 	known   *known
 	pushes  map[xds.Sidecar]uint64
-	streams map[uint64]*stream // live ones, by the observer's number
+	shift   map[xds.Sidecar]uint64 // see shifted
+	streams map[uint64]*stream     // live ones, by the observer's number
 	used    used
 	turns   uint64
 	out     []*item
@@ -107,7 +108,7 @@ func New(cfg Config) (*Recorder, error) {
 	if pushes == nil {
 		pushes = map[xds.Sidecar]uint64{}
 	}
-	return &Recorder{cfg: cfg, red: newRedactor(cfg.Key, cfg.Opaque), known: k, pushes: pushes,
+	return &Recorder{cfg: cfg, red: newRedactor(cfg.Key, cfg.Opaque), known: k, pushes: pushes, shift: map[xds.Sidecar]uint64{},
 		streams: map[uint64]*stream{}, used: used{offset: cfg.StreamOffset}}, nil
 }
 
@@ -198,6 +199,14 @@ func (r *Recorder) base(s xds.Sighting) {
 		return
 	}
 	b, id := s.Base.Base, s.Base.Sidecar
+	if b.Push > 0 { // a history that is there already may end behind it
+		r.shift[id] = max(r.pushes[id], b.Push) - b.Push
+	}
+	b.Push += r.shift[id]
+	b.Pending = slices.Clone(b.Pending)
+	for i := range b.Pending {
+		b.Pending[i].Number += r.shift[id]
+	}
 	r.pushes[id] = max(r.pushes[id], b.Push)
 	streams := slices.Clone(b.Streams)
 	for i, bs := range streams {

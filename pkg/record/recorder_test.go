@@ -3,6 +3,7 @@ package record_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -511,6 +512,71 @@ func TestResume(t *testing.T) {
 	if n := p.rec.LastStream(); n != 8 {
 		t.Errorf("last stream %d, want 8", n)
 	}
+}
+
+// A file's own numbers stay, unless the history it is put behind has them.
+func TestNumbersOfAFile(t *testing.T) {
+	for before, want := range map[uint64]string{0: "#5 #6 #7", 4: "#5 #6 #7", 5: "#6 #7 #8", 9: "#10 #11 #12"} {
+		p := newPlay(t, record.Config{Pushes: map[xds.Sidecar]uint64{{Node: "web"}: before}})
+		p.run("1 open\n1 req CDS node=web")
+		var got []string
+		for i, nonce := range []string{"n5", "n6", "n7"} {
+			s := p.sighting(strings.Fields("1 push CDS "+nonce+" a=1"), "")
+			s.Push = uint64(5 + i)
+			a := p.sighting(strings.Fields("1 req CDS nonce="+nonce), "")
+			a.Push = s.Push
+			for _, x := range []xds.Sighting{s, a} {
+				if err := p.rec.Sight(x); err != nil {
+					t.Fatal(err)
+				}
+			}
+			rs := p.records()
+			push, answer := rs[len(rs)-2].Push.Number, rs[len(rs)-1].Answer.Push
+			if push != answer {
+				t.Errorf("push #%d has an answer to #%d", push, answer)
+			}
+			got = append(got, fmt.Sprintf("#%d", push))
+		}
+		if g := strings.Join(got, " "); g != want {
+			t.Errorf("behind #%d: %s, want %s", before, g, want)
+		}
+	}
+}
+
+func TestDebugIsNotKept(t *testing.T) {
+	p := newPlay(t, record.Config{})
+	p.run("1 open\n1 req CDS node=web")
+	m, err := record.Split(str(str(nil, 4, "istio.io/debug/syncz"), 2, string(anyOf(xds.ClusterType, "a", "everything"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.rec.Sight(xds.Sighting{Kind: xds.SawResponse, Stream: 1, Msg: m}); err != nil {
+		t.Fatal(err)
+	}
+	if e := p.records()[2].Push.Resources[0]; e.State != xds.EntryTooLarge || p.log.Has(e.Digest) {
+		t.Errorf("a debug answer is kept: %+v", e)
+	}
+}
+
+// Known is called by observers while the recorder works.
+func TestKnownConcurrently(t *testing.T) {
+	p := newPlay(t, record.Config{KnownBytes: 8192})
+	p.run("1 open\n1 req CDS node=web")
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for i := range 500 {
+				p.rec.Known(xds.Key{1, byte(i)})
+			}
+		})
+	}
+	for i := range 200 {
+		raw := anyOf(xds.ClusterType, "a", fmt.Sprint(i))
+		if err := p.rec.Sight(p.chunk("n", xds.Chunk{Key: xds.Key{1, byte(i)}, Raw: raw})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wg.Wait()
 }
 
 func TestConnectionWide(t *testing.T) {

@@ -178,7 +178,7 @@ func normal(key string) string {
 
 // publicKeys are field names that sound like secrets and are none.
 var publicKeys = []string{"tokenbucket", "maxtokens", "tokensperfill", "sdssecretconfig", "sdssecretconfigs", "secretname", "tokenendpoint",
-	"tokensecret", "hmacsecret", "tlscertificatesdssecretconfigs", "validationcontextsdssecretconfig", "customvalidationcontextsdssecretconfig",
+	"tlscertificatesdssecretconfigs", "validationcontextsdssecretconfig", "customvalidationcontextsdssecretconfig",
 	"secretnamespace", "tokenlocation", "privatekeyprovider"}
 
 func secretKey(key string) bool {

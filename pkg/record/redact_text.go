@@ -83,7 +83,7 @@ func (r *redactor) replace(p *regexp.Regexp, s string) string {
 			from, to = m[4], m[5]
 		}
 		secret := s[from:to]
-		if strings.Contains(secret, Marker) {
+		if strings.Contains(secret, Marker) || prose(s[m[2]:m[3]], secret) {
 			continue
 		}
 		b.WriteString(s[at:from])
@@ -95,4 +95,28 @@ func (r *redactor) replace(p *regexp.Regexp, s string) string {
 	}
 	b.WriteString(s[at:])
 	return b.String()
+}
+
+// prose tells words and ports from secrets: "basic authentication failed",
+// "max_tokens: value must be", a route "token.shop.svc.cluster.local:80".
+func prose(before, secret string) bool {
+	before = strings.ToLower(before)
+	switch {
+	case strings.HasSuffix(before, "://"), before == "":
+		return false
+	case strings.HasSuffix(before, ":") && strings.Contains(before, "."):
+		return len(secret) <= 5 && only(secret, '0', '9')
+	case strings.HasPrefix(before, "basic"), strings.HasPrefix(before, "bearer"):
+		return only(secret, 'a', 'z')
+	}
+	return secret == "value"
+}
+
+func only(s string, from, to byte) bool {
+	for i := range len(s) {
+		if s[i] < from || s[i] > to {
+			return false
+		}
+	}
+	return true
 }

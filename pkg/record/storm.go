@@ -41,23 +41,26 @@ func (r *Recorder) signature(p *xds.Push) signature {
 		return signature{}
 	}
 	sum := signature{n: 1}
-	add := func(s string) {
-		h := xxh3.HashString128Seed(s, r.red.seed)
-		var carry uint64
-		sum.lo, carry = bits.Add64(sum.lo, h.Lo, 0)
-		sum.hi, _ = bits.Add64(sum.hi, h.Hi, carry)
-		sum.n++
-	}
+	var b []byte
 	for _, e := range p.Resources {
 		if e.State == xds.EntryBodyless {
 			return signature{} // what it held is not known
 		}
-		add(string(e.Digest[:]) + string(rune(e.State)) + e.Name)
+		b = append(append(append(b[:0], e.Digest[:]...), byte(e.State)), e.Name...)
+		sum.add(xxh3.Hash128Seed(b, r.red.seed))
 	}
 	for _, name := range p.Removed {
-		add("-" + name)
+		sum.add(xxh3.HashString128Seed("-"+name, r.red.seed))
 	}
 	return sum
+}
+
+// add is the same in any order.
+func (s *signature) add(h xxh3.Uint128) {
+	var carry uint64
+	s.lo, carry = bits.Add64(s.lo, h.Lo, 0)
+	s.hi, _ = bits.Add64(s.hi, h.Hi, carry)
+	s.n++
 }
 
 // nackSignature is all of a NACK but its nonce.
