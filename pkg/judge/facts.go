@@ -105,28 +105,19 @@ func times(n uint64) string {
 	return fmt.Sprintf(" (%d times)", n)
 }
 
+// after tells of the rejections and not of the time: what is said of a history
+// must not depend on how fast its parts arrived.
 func after(f Fact) string {
-	var s string
-	if f.For > 0 {
-		s = " after " + rounded(f.For).String()
-	}
 	if f.Count > 1 {
-		s += fmt.Sprintf(" and %d rejections", f.Count)
+		return fmt.Sprintf(" after %d rejections", f.Count)
 	}
-	return s
-}
-
-// rounded is a duration as people say it.
-func rounded(d time.Duration) time.Duration {
-	if d > 10*time.Second {
-		return d.Round(time.Second)
-	}
-	return d.Round(100 * time.Millisecond)
+	return ""
 }
 
 // firstLine keeps a sentence on one line and of readable length.
 func firstLine(s string) string {
 	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	s = strings.Join(strings.Fields(s), " ")
 	const most = 200
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "..."
