@@ -18,7 +18,7 @@ func (s *side) answer(st *stream, r xds.Record, step *Step) {
 		s.nack(st, p, r, step)
 		return
 	}
-	s.take(st, p, nil, false)
+	s.take(st, p, nil)
 	s.clear(p, step)
 	s.heal(st, p)
 	s.sweep(st, p)
@@ -45,7 +45,7 @@ func (s *side) nack(st *stream, p *pending, r xds.Record, step *Step) {
 	s.note(p, reason, r, step)
 	partial := p.typ == xds.ListenerType || p.typ == xds.ClusterType
 	if len(reason.names) > 0 && (partial || len(p.names) > len(reason.names)) {
-		s.take(st, p, reason.names, true)
+		s.take(st, p, &reason)
 	}
 	switch {
 	case reason.cut:

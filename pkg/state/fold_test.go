@@ -162,6 +162,17 @@ func TestRejectionsNameTheirResources(t *testing.T) {
 	}
 }
 
+// TestANameTwice: in state of the world Envoy keeps the first of two listeners
+// with one name and rejects the second.
+func TestANameTwice(t *testing.T) {
+	w := newWire(t)
+	w.open(1, sotwADS)
+	w.ask(1, xds.Request{Type: xds.ListenerType})
+	w.give(1, xds.ListenerType, "a=1", "b=1", "c=1")
+	w.answer(w.send(1, xds.ListenerType, "a=2", "b=2", "a=3"), "Error adding/updating listener(s) a: duplicate listener a found\n")
+	w.has(xds.ListenerType, "a=2", "b=2")
+}
+
 func TestRejectionEpisodes(t *testing.T) {
 	w := newWire(t)
 	w.open(1, deltaADS)

@@ -27,6 +27,7 @@ type episode struct{ typ, name string }
 // verdict is what an error text says about a push.
 type verdict struct {
 	names map[string]bool   // resources of the push that the text blames
+	twice map[string]bool   // those it blames for standing in the push twice: the first one holds
 	text  map[string]string // what it says of each
 	cut   bool              // the text ends in the middle
 }
@@ -36,7 +37,7 @@ type verdict struct {
 // (source/common/upstream/cds_api_helper.cc), each as "name: reason". Names hold
 // colons and spaces, so only names of this push are looked for, longest first.
 func reject(p *pending, msg string) verdict {
-	v := verdict{names: map[string]bool{}, text: map[string]string{}, cut: strings.HasSuffix(strings.TrimSpace(msg), "(truncated)")}
+	v := verdict{names: map[string]bool{}, twice: map[string]bool{}, text: map[string]string{}, cut: strings.HasSuffix(strings.TrimSpace(msg), "(truncated)")}
 	names := make([]string, 0, len(p.names))
 	for _, n := range p.names {
 		names = append(names, n.name)
@@ -49,8 +50,26 @@ func reject(p *pending, msg string) verdict {
 		}
 		line, _, _ := strings.Cut(strings.TrimPrefix(part, names[i]+": "), "\n")
 		v.names[names[i]], v.text[names[i]] = true, line
+		if line == "duplicate listener "+names[i]+" found" || line == "duplicate cluster "+names[i]+" found" {
+			v.twice[names[i]] = true
+		}
 	}
 	return v
+}
+
+// but returns the push without what the verdict rejects: of a name that stands
+// twice the first one stays.
+func (p *pending) but(v verdict) *pending {
+	c := *p
+	c.names = nil
+	seen := map[string]bool{}
+	for _, n := range p.names {
+		if !v.names[n.name] || v.twice[n.name] && !seen[n.name] {
+			c.names = append(c.names, n)
+		}
+		seen[n.name] = true
+	}
+	return &c
 }
 
 // parts lists the places of an error text where a name may begin, each with all

@@ -125,22 +125,25 @@ func (s *side) offer(st *stream, p *pending) {
 	}
 }
 
-// take applies a push that the client accepted, except for the names in not,
-// which keep the version they have.
-func (s *side) take(st *stream, p *pending, not map[string]bool, shaky bool) {
+// take applies a push that the client accepted, or, of one that it rejected, what
+// the verdict on it left.
+func (s *side) take(st *stream, p *pending, v *verdict) {
 	e := s.edit(st)
-	gone := s.removals(st, p)
-	if p.typ == xds.ListenerType {
+	in, gone, shaky := p, s.removals(st, p), v != nil
+	if v != nil {
+		in = p.but(*v)
+	}
+	if p.typ == xds.ListenerType { // removals first: an address can move to another name
 		e.takeAway(p, gone, shaky)
-		e.takeIn(p, not, shaky)
+		e.takeIn(in, shaky)
 	} else {
-		e.takeIn(p, not, shaky)
+		e.takeIn(in, shaky)
 		e.takeAway(p, gone, shaky)
 	}
 	e.done()
-	in := st.types[p.typ]
-	in.version, in.acked = p.version, true
-	st.types[p.typ] = in
+	t := st.types[p.typ]
+	t.version, t.acked = p.version, true
+	st.types[p.typ] = t
 }
 
 // removals lists what a push takes away from the client. Envoy ignores
@@ -163,9 +166,9 @@ func (s *side) removals(st *stream, p *pending) []string {
 	return out
 }
 
-func (e *edit) takeIn(p *pending, not map[string]bool, shaky bool) {
+func (e *edit) takeIn(p *pending, shaky bool) {
 	for _, n := range p.names {
-		if not[n.name] || !e.st.wanted(p.typ, n.name) {
+		if !e.st.wanted(p.typ, n.name) {
 			continue
 		}
 		e.accept(p.typ, n.name, n.digest)

@@ -111,7 +111,7 @@ func (s *side) settle(o *stream, c claim) {
 			continue
 		}
 		if p.version != "" && p.version == c.r.Version && p.version != o.types[c.typ].version {
-			s.take(o, p, nil, false)
+			s.take(o, p, nil)
 		}
 	}
 	if c.r.Delta {
