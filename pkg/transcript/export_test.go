@@ -2,8 +2,8 @@ package transcript_test
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,8 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/gzip"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/xdsproxy/xdsproxy/pkg/transcript"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -96,6 +98,9 @@ func TestExportImport(t *testing.T) {
 			if d := differ(all(t, src), all(t, again)); d != "" {
 				t.Fatalf("records differ after export and import:\n%s", d)
 			}
+			if name == "15-large-sotw" {
+				return // the rest is slow, and the same as 10-large
+			}
 			if !bytes.Equal(text, export(t, again, transcript.Options{})) {
 				t.Fatal("a second export differs from the first")
 			}
@@ -119,24 +124,29 @@ func compareRaw(t *testing.T, file string, text []byte) {
 		t.Fatal(err)
 	}
 	want, got := raws(t, z), raws(t, bytes.NewReader(text))
-	differ, total := 0, 0
 	for k, w := range want {
 		if len(w) != len(got[k]) {
 			t.Fatalf("stream %s: %d messages went in, %d came out", k, len(w), len(got[k]))
 		}
 		for i := range w {
-			total++
-			if !bytes.Equal(w[i], got[k][i]) {
-				differ++
-				if !strings.HasSuffix(k, "request") {
-					t.Errorf("stream %s, message %d:\n%s\n%s", k, i, base64.StdEncoding.EncodeToString(w[i])[:200], base64.StdEncoding.EncodeToString(got[k][i])[:200])
-				} else {
-					t.Logf("DIFF stream %s, message %d: %d %d\n%q\n%q", k, i, len(w[i]), len(got[k][i]), w[i][:min(len(w[i]), 300)], got[k][i][:min(len(w[i]), 300)])
-				}
+			// The entries of initial_resource_versions come in any order, and come
+			// out sorted.
+			if !bytes.Equal(w[i], got[k][i]) && !(strings.HasSuffix(k, "request") && sameInitial(t, w[i], got[k][i])) {
+				t.Errorf("stream %s, message %d: %q became %q", k, i, w[i][:min(len(w[i]), 200)], got[k][i][:min(len(got[k][i]), 200)])
 			}
 		}
 	}
-	t.Logf("%d of %d messages differ", differ, total)
+}
+
+// sameInitial reports whether two Delta requests differ in the order of their
+// map only.
+func sameInitial(t *testing.T, a, b []byte) bool {
+	t.Helper()
+	var x, y discoveryv3.DeltaDiscoveryRequest
+	if err := errors.Join(proto.Unmarshal(a, &x), proto.Unmarshal(b, &y)); err != nil {
+		t.Fatal(err)
+	}
+	return len(a) == len(b) && len(x.InitialResourceVersions) > 1 && proto.Equal(&x, &y)
 }
 
 // differ compares the fast way first.

@@ -326,7 +326,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// head returns the first lines of a recording.
+// head returns the first lines of a recording, all if lines is negative.
 func head(t testing.TB, name string, lines int) []byte {
 	t.Helper()
 	f, err := os.Open(recordings + "/" + name + "/session.jsonl.gz")
@@ -341,6 +341,9 @@ func head(t testing.TB, name string, lines int) []byte {
 	text, err := io.ReadAll(z)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if lines < 0 {
+		return text
 	}
 	return bytes.Join(bytes.SplitAfterN(text, []byte("\n"), lines+1)[:lines], nil)
 }
