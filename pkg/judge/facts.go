@@ -3,7 +3,6 @@ package judge
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
