@@ -294,18 +294,36 @@ func signalsHold(classes []xds.Class, sig xds.Signal) bool {
 	return classes == nil || slices.ContainsFunc(classes, func(c xds.Class) bool { return classHolds(c, sig) })
 }
 
+// classHolds compares names as they stand: who asks about a name that a pattern
+// covers puts the pattern into the signal (see pattern).
 func classHolds(c xds.Class, sig xds.Signal) bool {
-	return c.Kind == sig.Kind && nameHolds(c.SNI, c.SNINot, sig.SNI) && nameHolds(c.Hosts, c.HostsNot, sig.Host)
+	alpn := strings.Join(sig.ALPN, ",")
+	return c.Kind == sig.Kind && nameHolds(c.SNI, c.SNINot, sig.SNI) && nameHolds(c.Hosts, c.HostsNot, sig.Host) && nameHolds(c.ALPN, c.ALPNNot, alpn)
 }
 
-// nameHolds: names are exact or *.suffix; the most specific name of a listener
-// wins, which a test with one level of names need not know.
 func nameHolds(only, not []string, name string) bool {
-	matches := func(n string) bool { return n == name || strings.HasPrefix(n, "*") && strings.HasSuffix(name, n[1:]) }
 	if len(only) > 0 {
-		return slices.ContainsFunc(only, matches)
+		return slices.Contains(only, name)
 	}
-	return !slices.ContainsFunc(not, matches)
+	return !slices.Contains(not, name)
+}
+
+// pattern is the most specific of the known names that covers name, else name.
+func pattern(known []string, name string) string {
+	best := ""
+	for _, n := range known {
+		prefix, suffix, wild := strings.Cut(n, "*")
+		switch {
+		case !wild && n == name:
+			return n
+		case wild && len(name) >= len(n) && strings.HasPrefix(name, prefix) && strings.HasSuffix(name, suffix):
+			// A suffix pattern comes before any prefix pattern.
+			if best == "" || (prefix == "") == strings.HasPrefix(best, "*") && len(n) > len(best) || prefix == "" && !strings.HasPrefix(best, "*") {
+				best = n
+			}
+		}
+	}
+	return cmp.Or(best, name)
 }
 
 func drawFake(t *rapid.T, label string) string {
