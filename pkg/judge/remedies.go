@@ -131,6 +131,14 @@ func endsIn(kinds ...xds.VerdictKind) func(situation) bool {
 	return func(s situation) bool { return s.e.After != nil && slices.Contains(kinds, s.e.After.Kind) }
 }
 
+// resource is what the event is about, the zero Resource where it is about none.
+func (s situation) resource() xds.Resource {
+	if s.e.Resource == nil {
+		return xds.Resource{}
+	}
+	return *s.e.Resource
+}
+
 // object names the owner as a command line or a YAML comment needs it.
 func (s situation) object() string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s", firstOf(s.owner.Kind, "the object with host"), firstOf(s.owner.Host, s.owner.Name)))

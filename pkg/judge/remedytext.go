@@ -15,8 +15,8 @@ const api = "networking.istio.io/v1beta1"
 
 func addressesOnEntry(s situation) xds.Remedy {
 	addr, comment := s.serviceAddress()
-	why := fmt.Sprintf("A TCP entry without addresses owns port %s of every destination. With addresses it gets listeners for these alone, and the port passes through again. "+
-		"This is for the owners of namespace %s to do; its name is guessed from the host.", s.e.Ports, s.ownerNamespace())
+	why := fmt.Sprintf("A TCP entry without addresses owns %s of every destination. With addresses it gets listeners for these alone, and the port passes through again. "+
+		"This is for the owners of namespace %s to do; its name is guessed from the host.", portPhrase(s.e.Ports), s.ownerNamespace())
 	if s.resolution() == "NONE" {
 		why += " Allocated addresses are no way out: an entry with resolution NONE never gets one."
 	}
@@ -117,7 +117,7 @@ func exportToOwn(s situation) xds.Remedy {
 	}
 	return xds.Remedy{
 		Title: fmt.Sprintf("Keep %s inside namespace %s", s.object(), s.ownerNamespace()),
-		Why:   fmt.Sprintf("Only sidecars of namespace %s see it then, and your port %s is free again. %s", s.ownerNamespace(), s.e.Ports, where),
+		Why:   fmt.Sprintf("Only sidecars of namespace %s see it then, and your %s is free again. %s", s.ownerNamespace(), portPhrase(s.e.Ports), where),
 		YAML:  yaml,
 	}
 }
@@ -154,9 +154,9 @@ func excludePort(s situation) xds.Remedy {
 
 func nameProtocol(s situation) xds.Remedy {
 	return xds.Remedy{
-		Title: fmt.Sprintf("Correct the protocol of port %s at %s", s.e.Ports, s.object()),
-		Why: fmt.Sprintf("An HTTP port, or one without a protocol, makes Envoy read the first bytes of every connection on port %s, whoever it is for. If it is no HTTP, name the port tcp-... (or set appProtocol: tcp) and, "+
-			"for a ServiceEntry, give it addresses: a TCP entry without any owns the whole port. If it is HTTP, move it to another port.", s.e.Ports),
+		Title: fmt.Sprintf("Correct the protocol of %s at %s", portPhrase(s.e.Ports), s.object()),
+		Why: fmt.Sprintf("An HTTP port, or one without a protocol, makes Envoy read the first bytes of every connection on %s, whoever it is for. If it is no HTTP, name the port tcp-... (or set appProtocol: tcp) and, "+
+			"for a ServiceEntry, give it addresses: a TCP entry without any owns the whole port. If it is HTTP, move it to another port.", portPhrase(s.e.Ports)),
 		YAML: fmt.Sprintf("spec:\n  ports:\n  - number: %d   # a Service says port:\n    name: tcp-%d\n    protocol: TCP\n", max(s.port, 1), max(s.port, 1)),
 	}
 }
@@ -219,7 +219,7 @@ func restoreOwner(s situation) xds.Remedy {
 
 func keepApart(s situation) xds.Remedy {
 	return xds.Remedy{
-		Title: fmt.Sprintf("Give the services on port %s addresses of their own", s.e.Ports),
+		Title: fmt.Sprintf("Give the services on %s addresses of their own", portPhrase(s.e.Ports)),
 		Why: fmt.Sprintf("%s and %s compete for the same destinations; the older one wins, and which that is can change. With addresses, another port, or exportTo \".\" on one of them, they no longer meet.",
 			clusters(*s.e.Before), clusters(*s.e.After)),
 	}
@@ -248,11 +248,11 @@ func steadyEndpoints(s situation) xds.Remedy {
 
 func repairRejected(s situation) xds.Remedy {
 	why := fmt.Sprintf("Envoy says: %s. It keeps what it had; after a restart it would start without. ", strings.TrimSuffix(firstLine(s.e.Message), "."))
-	if slices.Contains([]string{xds.ListenerType, xds.ClusterType, xds.RouteType}, xds.Canonical(s.e.Resource.Type)) {
+	if slices.Contains([]string{xds.ListenerType, xds.ClusterType, xds.RouteType}, xds.Canonical(s.resource().Type)) {
 		why += "Usually this is an EnvoyFilter (kubectl get envoyfilter -A), or two objects that claim the same address or domain. "
 	}
 	return xds.Remedy{
-		Title: "Repair what makes " + firstOf(s.e.Resource.Name, "this push") + " invalid",
+		Title: "Repair what makes " + firstOf(s.resource().Name, "this push") + " invalid",
 		Why:   why + "What the push brought: " + s.diffCommand(),
 	}
 }
@@ -266,21 +266,21 @@ func (s situation) diffCommand() string {
 	return fmt.Sprintf("xdsproxy diff --offered %s %d..%d", s.e.Sidecar, n-1, n)
 }
 
-func lookAtWarming(s situation) xds.Remedy {
+func lookAtWarming(situation) xds.Remedy {
 	return xds.Remedy{
 		Title: "See what the sidecar waits for",
-		Why:   fmt.Sprintf("Envoy answers %s late while a cluster or listener of the push waits for its endpoints, routes or certificates. In the pod: pilot-agent request GET stats | grep warming", xds.ShortType(s.e.Resource.Type)),
+		Why:   "Envoy answers late while a cluster or listener of the push waits for its endpoints, routes or certificates. In the pod: pilot-agent request GET stats | grep warming",
 	}
 }
 
-func lookAtControlPlane(s situation) xds.Remedy {
+func lookAtControlPlane(situation) xds.Remedy {
 	return xds.Remedy{
 		Title: "Bring the sidecar back to its control plane",
 		Why:   "It keeps working with what it has and learns nothing new. Look at istiod (kubectl get pods -n istio-system), at the agent's log in the pod, and at network policies between them.",
 	}
 }
 
-func healGap(s situation) xds.Remedy {
+func healGap(situation) xds.Remedy {
 	return xds.Remedy{
 		Title: "Nothing to do for traffic",
 		Why:   "Nothing was withheld from the sidecar; only the record is incomplete. State of the world streams heal with the next push of the type, Delta ones with the next reconnect. Until then answers carry this as uncertain.",

@@ -55,6 +55,8 @@ func summary(e xds.Event, s xds.Shift) string {
 
 func portPhrase(ports string) string {
 	switch {
+	case ports == "":
+		return "no port"
 	case ports == "*":
 		return "all ports"
 	case strings.ContainsAny(ports, ",-"):
