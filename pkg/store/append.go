@@ -195,7 +195,6 @@ func (w *Writer) write(o *open, b *builder) error {
 // commit takes over what a written group brought.
 func (w *Writer) commit(b *builder, recs []xds.Record) {
 	for _, f := range b.frames {
-		w.cur.seg.frames = append(w.cur.seg.frames, f)
 		w.index.add(w.cur.seg, f)
 	}
 	for d := range b.new {

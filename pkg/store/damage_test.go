@@ -320,6 +320,26 @@ func TestWriterKeepsWhatIsBehindDamage(t *testing.T) {
 	}
 }
 
+// A segment with a damaged header is left alone: it may be whole behind that.
+func TestWriterKeepsASegmentWithADamagedHeader(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	fillStore(t, dir, 5, 1<<20)
+	names, _ := segmentNames(dir)
+	path := filepath.Join(dir, names[0])
+	b, _ := os.ReadFile(path)
+	b[20] ^= 1
+	overwrite(t, path, b)
+	w := mustOpen(t, Config{Dir: dir})
+	r, bodies := push(web, 1, 10)
+	mustAppend(t, w, []xds.Record{r}, bodies...)
+	if after, _ := os.ReadFile(path); !bytes.Equal(after, b) || len(w.Recovered()) != 0 {
+		t.Error("the segment was changed")
+	}
+	if rd := mustRead(t, dir); rd.Last() != 1 || len(rd.Problems()) != 1 {
+		t.Errorf("last %d, %v", rd.Last(), rd.Problems())
+	}
+}
+
 func TestFollowEndsWithItsContext(t *testing.T) {
 	dir := newStore(t)
 	fillStore(t, dir, 3, 1<<20)

@@ -24,18 +24,20 @@ type place struct {
 // beside each other.
 type index struct {
 	dir    string
+	lean   bool       // keep no frames but those with bodies
 	segs   []*segment // in the order of the history
 	bodies places
 	ids    map[uint64]xds.Sidecar // by tag
 	pushes map[uint64]uint64      // highest push number, by tag
 	lost   map[uint64]place       // tags without an id: their definition is damaged
-	stream uint64                 // highest stream number
+	alone  map[uint64][]sidecarRef
+	stream uint64 // highest stream number
 	zstd   *zstd.Decoder
 	cache  *cache
 }
 
 func newIndex(dir string, cacheBytes int64) (*index, error) {
-	x := &index{dir: dir, bodies: places{at: map[xds.Digest]bodyLoc{}}, ids: map[uint64]xds.Sidecar{}, pushes: map[uint64]uint64{}, lost: map[uint64]place{}}
+	x := &index{dir: dir, bodies: places{at: map[xds.Digest]bodyLoc{}}, ids: map[uint64]xds.Sidecar{}, pushes: map[uint64]uint64{}, lost: map[uint64]place{}, alone: map[uint64][]sidecarRef{}}
 	var err error
 	if x.cache, err = newCache(cacheBytes); err != nil {
 		return nil, fmt.Errorf("setting up a cache: %w", err)
@@ -97,6 +99,7 @@ func (x *index) segment(name string) (*segment, error) {
 	}
 	s, err := openSegment(x.dir, name)
 	if err == nil {
+		s.lean = x.lean
 		x.segs = slices.Insert(x.segs, i, s)
 	}
 	return s, err
@@ -114,8 +117,8 @@ func (x *index) read(s *segment, last bool, live func() bool) error {
 	}
 	err := s.read(false, add)
 	s.final = !last && err == nil
-	if s.tail != nil {
-		s.tail.Torn = last
+	if s.tail != nil { // a bad header with something behind it is no unfinished write
+		s.tail.Torn = last && (s.headed || s.tail.Length < headerSize)
 	}
 	return err
 }
@@ -133,6 +136,28 @@ func (x *index) add(s *segment, f *frame) {
 		x.pushes[r.tag] = max(x.pushes[r.tag], r.maxPush)
 	}
 	x.stream = max(x.stream, f.maxStream)
+	f.sidecars = x.shared(f.sidecars)
+}
+
+// shared keeps of refs what is still needed, once for all frames that are alike:
+// there may be millions.
+func (x *index) shared(refs []sidecarRef) []sidecarRef {
+	if len(refs) == 0 {
+		return nil
+	}
+	one, ok := x.alone[refs[0].tag]
+	if !ok {
+		one = []sidecarRef{{tag: refs[0].tag}}
+		x.alone[refs[0].tag] = one
+	}
+	if len(refs) == 1 {
+		return one
+	}
+	out := make([]sidecarRef, len(refs))
+	for i := range refs {
+		out[i].tag = refs[i].tag
+	}
+	return out
 }
 
 func (x *index) learn(s *segment, f *frame, r sidecarRef) {

@@ -35,6 +35,7 @@ func TestModel(t *testing.T) {
 		m.open(t)
 		m.reader(t)
 		defer func() { _ = m.w.Close(); _ = m.r.Close() }()
+		defer m.verify(t)
 		t.Repeat(map[string]func(*rapid.T){
 			"append": m.append, "reopen": m.reopen, "crash": m.crash, "delete": m.delete, "reader": m.reader, "": m.check,
 		})
@@ -47,6 +48,7 @@ func (m *model) open(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	m.verify(t)
 	if seq, _ := m.w.Last(); seq != uint64(len(m.recs)) {
 		t.Fatalf("opened at %d, want %d", seq, len(m.recs))
 	}
@@ -161,6 +163,7 @@ func (m *model) delete(t *rapid.T) {
 	}
 	m.undo = nil
 	m.reader(t)
+	m.verify(t)
 }
 
 // reader reads with a fresh Reader from now on.
@@ -191,8 +194,11 @@ func (m *model) check(t *rapid.T) {
 	for _, id := range m.ids {
 		m.checkOne(t, id, want)
 	}
+}
+
+func (m *model) verify(t *rapid.T) {
 	rep, err := Verify(m.dir)
-	if err != nil || !rep.OK() {
+	if err != nil || !rep.OK() || len(rep.Torn) > 0 {
 		t.Fatal(rep, err)
 	}
 }

@@ -44,9 +44,9 @@ func (s *scanner) load(off, n int64) error {
 	return err
 }
 
-// frame reads and checks the frame at off. io says that reading failed, bad that
-// no good frame stands there.
-func (s *scanner) frame(off int64) (f *frame, bad, io error) {
+// frame reads and checks the frame at off. bad says that no good frame stands
+// there, err that reading failed.
+func (s *scanner) frame(off int64) (f *frame, bad, err error) {
 	b, err := s.bytes(off, frameHeader)
 	if err != nil {
 		return nil, nil, err
@@ -73,11 +73,11 @@ func (s *scanner) frame(off int64) (f *frame, bad, io error) {
 
 // group reads the frames that were written together from off on. Where one is
 // bad, group returns those before it, and end is the offset of the bad one.
-func (s *scanner) group(off int64) (frames []*frame, end int64, bad, io error) {
+func (s *scanner) group(off int64) (frames []*frame, end int64, bad, err error) {
 	for end = off; ; {
-		f, bad, io := s.frame(end)
-		if bad != nil || io != nil {
-			return frames, end, bad, io
+		f, bad, err := s.frame(end)
+		if bad != nil || err != nil {
+			return frames, end, bad, err
 		}
 		frames, end = append(frames, f), f.end()
 		if f.flags&flagMore == 0 {

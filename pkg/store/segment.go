@@ -25,6 +25,7 @@ type segment struct {
 	good     int64
 	frames   []*frame
 	last     uint64         // highest record number
+	lean     bool           // keep no frames: a writer looks up bodies only
 	problems []*DamageError // inside
 	tail     *DamageError   // what stands behind good and will not become better
 }
@@ -145,7 +146,9 @@ func (s *segment) take(group []*frame, end int64, add func(*frame)) {
 			continue
 		}
 		s.last = f.last()
-		s.frames = append(s.frames, f)
+		if !s.lean {
+			s.frames = append(s.frames, f)
+		}
 		add(f)
 	}
 	s.good = end

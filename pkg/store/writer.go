@@ -108,6 +108,7 @@ func (w *Writer) open() (err error) {
 	if w.index, err = newIndex(w.cfg.Dir, 8*chunkRaw); err != nil {
 		return err
 	}
+	w.index.lean = true
 	if err = w.index.refresh(func() bool { return false }); err == nil {
 		err = w.recover()
 	}
@@ -127,13 +128,13 @@ func (w *Writer) recover() error {
 	}
 	s := x.segs[len(x.segs)-1]
 	s.final = true
-	if s.tail == nil {
+	if s.tail == nil || !s.tail.Torn {
 		return nil
 	}
 	w.recovered = append(w.recovered, s.tail)
 	path := filepath.Join(x.dir, s.name)
 	var err error
-	if len(s.frames) == 0 {
+	if s.good <= headerSize {
 		err = os.Remove(path)
 		x.segs = x.segs[:len(x.segs)-1]
 		err = errors.Join(err, s.file.Close())
