@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/xdsproxy/xdsproxy/pkg/configdump"
 	"github.com/xdsproxy/xdsproxy/pkg/query"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
@@ -40,6 +41,7 @@ type source struct {
 	labels   map[xds.Sidecar]string
 	broken   error // what ended reading early
 	static   []proto.Message
+	dump     *configdump.Dump // nil unless the source is one
 	closer   func() error
 }
 
@@ -64,6 +66,9 @@ func (f *sourceFlags) open(ctx context.Context, app *App) (*source, error) {
 	}
 	s.labels = query.Labels(s.sidecars)
 	cfg := query.Config{Source: s.Source, Static: s.static}
+	if s.dump != nil {
+		cfg.Resolved, cfg.Lost4 = s.dump.Resolved, s.dump.Lost4
+	}
 	if s.live {
 		cfg.Now = app.Now
 	}

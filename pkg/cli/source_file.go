@@ -111,7 +111,7 @@ func readDump(app *App, in io.Reader, name string) (*source, error) {
 	if err := m.Append(d.Records, d.Bodies); err != nil {
 		return nil, fmt.Errorf("taking in %s: %w", name, err)
 	}
-	return &source{Source: m, name: name, static: d.Static}, nil
+	return &source{Source: m, name: name, static: d.Static, dump: d}, nil
 }
 
 // addBootstrap reads --bootstrap.

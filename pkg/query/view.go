@@ -35,7 +35,9 @@ func (r *Reader) Node(d xds.Digest) *corev3.Node {
 
 // Env is what the evaluation of a sidecar's snapshots needs beside them.
 func (r *Reader) Env(id xds.Sidecar, node xds.Digest) traffic.Env {
-	return traffic.Env{Node: r.Node(node), Istio: id.Istio(), Static: r.static}
+	env := r.told
+	env.Node, env.Istio, env.Static = r.Node(node), id.Istio(), r.static
+	return env
 }
 
 // View compiles one of the snapshots at a point.
