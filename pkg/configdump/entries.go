@@ -1,6 +1,7 @@
 package configdump
 
 import (
+	"bytes"
 	"encoding/json"
 	"time"
 
@@ -17,6 +18,9 @@ func (p *parts) entry(s section, e fields) item {
 
 // nameOf is the name a resource goes by: name, or cluster_name of an assignment.
 func nameOf(body json.RawMessage) string {
+	if n := firstName(body); n != "" {
+		return n
+	}
 	var f fields
 	if json.Unmarshal(body, &f) != nil {
 		return ""
@@ -25,6 +29,30 @@ func nameOf(body json.RawMessage) string {
 		return n
 	}
 	return f.text("clustername")
+}
+
+// firstName finds the name without reading all of body: Envoy writes it first,
+// behind @type.
+func firstName(body json.RawMessage) string {
+	dec := json.NewDecoder(bytes.NewReader(body))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return ""
+	}
+	for range 2 {
+		key, err := dec.Token()
+		if err != nil {
+			return ""
+		}
+		val, err := dec.Token()
+		text, ok := val.(string)
+		if err != nil || !ok {
+			return ""
+		}
+		if key == "name" {
+			return text
+		}
+	}
+	return ""
 }
 
 func (p *parts) hold(s section, e fields) {
