@@ -138,7 +138,9 @@ func (h *history) run(ctx context.Context, q *intercept.Queue) {
 		if !open || ctx.Err() != nil {
 			return
 		}
-		h.try(func() error { return h.rec.Advance(h.cfg.now()) })
+		if q.Len() == 0 { // else the records would lag behind the clock
+			h.try(func() error { return h.rec.Advance(h.cfg.now()) })
+		}
 	}
 	q.Drop()
 }

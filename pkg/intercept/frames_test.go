@@ -402,6 +402,18 @@ func TestDebugOmitted(t *testing.T) {
 	}
 }
 
+// TestLargeRequest: over 32 MiB there is a digest and a size.
+func TestLargeRequest(t *testing.T) {
+	tap := &memory{}
+	h := openConn(t, newTestObserver(t, tap), adsDelta)
+	b := protowire.AppendBytes(protowire.AppendTag(nil, 3, protowire.BytesType), make([]byte, 33<<20))
+	h.up.message(1, 0, b)
+	m := ofKind(tap.seen, xds.SawRequest)[0].Msg
+	if m.Omitted != "too large" || m.Size != len(b) || m.Digest != xds.DigestOf(b) || m.Envelope != nil {
+		t.Errorf("%q, %d bytes, %v", m.Omitted, m.Size, m.Digest)
+	}
+}
+
 func TestKindOf(t *testing.T) {
 	cases := map[string]kind{
 		adsDelta: kindDelta, adsSotW: kindSotW,
