@@ -51,8 +51,8 @@ func (c *capped) Append(recs []xds.Record, bodies []xds.Body) error {
 	return c.Log.Append(recs, bodies)
 }
 
-// recordedSegment is a segment with the first 20 pushes of a recording, alone in
-// its store.
+// recordedSegment is a segment of 20 pushes, the 16 of a recording and some more,
+// alone in its store.
 func recordedSegment(t testing.TB) (dir, name string, content []byte) {
 	t.Helper()
 	var m record.Memory
@@ -61,6 +61,10 @@ func recordedSegment(t testing.TB) (dir, name string, content []byte) {
 	dir = filepath.Join(t.TempDir(), "store")
 	w := mustOpen(t, Config{Dir: dir})
 	copyPushes(t, w, &m, ids, 20)
+	for n := range uint64(4) {
+		r, bodies := push(ids[0], 17+n, 400)
+		mustAppend(t, w, []xds.Record{r}, bodies...)
+	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -183,6 +183,46 @@ func TestOldSegmentsCanBeDeleted(t *testing.T) {
 	}
 }
 
+// Segments that are deleted while someone reads become a gap.
+func TestDeletedWhileReading(t *testing.T) {
+	dir := newStore(t)
+	fillStore(t, dir, 60, 8000)
+	names, _ := segmentNames(dir)
+	first, _, _ := segmentName(names[4])
+	r := mustRead(t, dir)
+	var got []xds.Record
+	for rec, err := range r.Records(web, 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got = append(got, rec); len(got) != 2 {
+			continue
+		}
+		for _, name := range names[:4] {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.Refresh(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gaps := 0
+	for i, rec := range got[1:] {
+		if rec.Kind == xds.KindGap {
+			gaps++
+			if rec.Seq != first-1 || rec.Gap.Lost != rec.Seq-got[i].Seq {
+				t.Errorf("gap %d after %d: %+v", rec.Seq, got[i].Seq, rec.Gap)
+			}
+		} else if rec.Seq != got[i].Seq+1 {
+			t.Errorf("record %d after %d", rec.Seq, got[i].Seq)
+		}
+	}
+	if gaps != 1 || got[len(got)-1].Seq != 60 {
+		t.Errorf("%d gaps, last %d", gaps, got[len(got)-1].Seq)
+	}
+}
+
 // A body is stored once in a segment, and again in the next that names it.
 func TestSegmentsAreSelfContained(t *testing.T) {
 	dir := newStore(t)
