@@ -141,9 +141,11 @@ func (s *side) take(st *stream, p *pending, v *verdict) {
 		e.takeAway(p, gone, shaky)
 	}
 	e.done()
-	t := st.types[p.typ]
-	t.version, t.acked = p.version, true
-	st.types[p.typ] = t
+	if v == nil { // a rejection names the version that was accepted before
+		t := st.types[p.typ]
+		t.version, t.acked = p.version, true
+		st.types[p.typ] = t
+	}
 }
 
 // removals lists what a push takes away from the client. Envoy ignores

@@ -283,9 +283,9 @@ func TestBaseGoesOnTheSame(t *testing.T) {
 
 func cutEverywhere(t *testing.T, recs []xds.Record, id xds.Sidecar, deps state.Deps) {
 	whole := state.New(deps)
-	every, look := max(7, len(recs)/60/7*7), 1
+	every, look := max(7, len(recs)/30/7*7), 3
 	if strings.Contains(t.Name(), "large") {
-		every, look = 28, 5 // thousands of resources each time
+		every, look = 42, 21 // thousands of resources each time
 	}
 	cuts := map[int]*state.Fold{}
 	for i, r := range recs {
