@@ -92,7 +92,7 @@ func TestExportImport(t *testing.T) {
 	for _, f := range sessions(t) {
 		name := filepath.Base(filepath.Dir(f))
 		t.Run(name, func(t *testing.T) {
-			src := read(t, f, transcript.Config{Key: key})
+			src := recording(t, f)
 			text := export(t, src, transcript.Options{})
 			again := parse(t, text)
 			if d := differ(all(t, src), all(t, again)); d != "" {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/xdsproxy/xdsproxy/pkg/transcript"
@@ -20,7 +22,22 @@ func sessions(t testing.TB) []string {
 	if err != nil || len(fs) == 0 {
 		t.Fatalf("no recordings below %s: %v", recordings, err)
 	}
-	return fs
+	return slices.DeleteFunc(fs, func(f string) bool { return slow && strings.Contains(f, "-large") })
+}
+
+// sources holds the recordings that were read already: reading is most of the
+// time of these tests.
+var sources sync.Map
+
+// recording returns a recording as a source. It is shared: do not change it.
+func recording(t testing.TB, path string) *transcript.Source {
+	t.Helper()
+	if src, ok := sources.Load(path); ok {
+		return src.(*transcript.Source)
+	}
+	src := read(t, path, transcript.Config{Key: key})
+	sources.Store(path, src)
+	return src
 }
 
 func read(t testing.TB, path string, cfg transcript.Config) *transcript.Source {
@@ -68,7 +85,7 @@ var counts = map[string]string{
 func TestRecordings(t *testing.T) {
 	for _, f := range sessions(t) {
 		name := filepath.Base(filepath.Dir(f))
-		src := read(t, f, transcript.Config{})
+		src := recording(t, f)
 		n, nacks := map[xds.Kind]int{}, 0
 		for _, r := range all(t, src) {
 			n[r.Kind]++
@@ -86,13 +103,14 @@ func TestRecordings(t *testing.T) {
 
 func session(t *testing.T, name string) []xds.Record {
 	t.Helper()
-	return all(t, read(t, recordings+"/"+name+"/session.jsonl.gz", transcript.Config{}))
+	return all(t, recording(t, filepath.Join(recordings, name, "session.jsonl.gz")))
 }
 
 // Push numbers are 1, 2, ... per sidecar, every answer names its push, and every
 // NACK of a storm is counted.
 func TestNumbersAndAnswers(t *testing.T) {
-	for name := range counts {
+	for _, f := range sessions(t) {
+		name := filepath.Base(filepath.Dir(f))
 		pushes, seen := map[xds.Sidecar]uint64{}, uint64(0)
 		answers := map[string]uint64{}
 		for _, r := range session(t, name) {

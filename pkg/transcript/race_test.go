@@ -1,0 +1,6 @@
+//go:build race
+
+package transcript_test
+
+// slow: the race detector makes the large recordings take minutes.
+const slow = true
