@@ -46,7 +46,7 @@ Exits with 1 when anything differs.`,
 	o.which.bind(cmd)
 	cmd.Flags().StringSliceVar(&o.types, "type", nil, "only changes of these types: lds, cds, rds, eds, ... or a type URL")
 	cmd.Flags().BoolVar(&o.exitCode, "exit-code", true, "with =false, exit with 0 when something differs")
-	bindOutput(cmd, &o.output, FormatTable, FormatWide, FormatShort, FormatJSON, FormatYAML)
+	bindOutput(cmd, &o.output, FormatTable, FormatWide, FormatShort, FormatJSON, FormatJSONL, FormatYAML)
 	return cmd
 }
 
@@ -100,10 +100,7 @@ func (s *source) diff(id xds.Sidecar, r query.Range, o diffOptions) (DiffResult,
 		Shifts:  s.read.Engine().Compare(old, s.read.View(b, w)),
 	}
 	out.Uncertain = b.Uncertain()
-	out.Changes = ofTypes(out.Changes, o.types)
-	if out.Changes == nil {
-		out.Changes = []xds.Change{}
-	}
+	out.Changes = listed(ofTypes(out.Changes, o.types))
 	if out.Shifts == nil {
 		out.Shifts = []xds.Shift{}
 	}

@@ -51,7 +51,8 @@ func runExport(ctx context.Context, app *App, o exportOptions, args []string) er
 	if err != nil {
 		return src.end(err)
 	}
-	return src.end(writeOutput(app, o.out, func(w io.Writer) error { return transcript.Write(w, src, opts) }))
+	history := &part{Source: src.Source, read: src.read, from: opts.From}
+	return src.end(writeOutput(app, o.out, func(w io.Writer) error { return transcript.Write(w, history, opts) }))
 }
 
 // options finds the records that the arguments mean.

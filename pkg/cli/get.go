@@ -110,7 +110,7 @@ func (k getKind) command(app *App) *cobra.Command {
 	o.which.bind(cmd)
 	cmd.Flags().StringVar(&o.at, "at", "HEAD", "revision")
 	k.flags(cmd, &o)
-	bindOutput(cmd, &o.output, FormatTable, FormatWide, FormatShort, FormatJSON, FormatYAML)
+	bindOutput(cmd, &o.output, FormatTable, FormatWide, FormatShort, FormatJSON, FormatJSONL, FormatYAML)
 	return cmd
 }
 

@@ -24,7 +24,7 @@ func widener(src *source, p query.Point, k getKind, o getOptions) wideColumns {
 	}
 	since, err := src.read.Since(p, o.which.which(), k.typ)
 	src.broke(err)
-	view := src.read.View(p, o.which.which())
+	view := src.read.View(p, query.Offered) // a cluster that is warming tells its owner too
 	return wideColumns{on: true, since: since, owner: func(r resource, row []string) string {
 		name := r.name
 		if _, ok := r.msg.(*listenerv3.Listener); ok {

@@ -80,13 +80,10 @@ func (p *logPrinter) json(l *query.Line) LogLine {
 	out := LogLine{
 		APIVersion: xds.APIVersion, Sidecar: p.src.label(l.Sidecar), Time: l.Time.UTC(), Type: l.Push.Type, Version: l.Push.Version,
 		Size: l.Push.Size, Added: l.Added, Changed: l.Changed, Removed: l.Removed, Repeat: l.Repeat,
-		Answer: "none", Changes: l.Changes, Events: l.Events,
+		Answer: "none", Changes: listed(l.Changes), Events: l.Events,
 	}
 	if l.IsPush() {
 		out.Push = pushText(l.Push.Number)
-	}
-	if out.Changes == nil {
-		out.Changes = []xds.Change{}
 	}
 	if out.Events == nil {
 		out.Events = []xds.Event{}

@@ -81,14 +81,14 @@ func (f *sourceFlags) find(_ context.Context, app *App) (*source, error) {
 		return openFile(app, f.file)
 	}
 	if f.store != "" {
-		return openStore(f.store)
+		return openStore(app, f.store)
 	}
 	if dir := app.Getenv("XDSPROXY_STORE"); dir != "" {
-		return openStore(dir)
+		return openStore(app, dir)
 	}
 	for _, dir := range usualStores(app) {
 		if st, err := os.Stat(dir); err == nil && st.IsDir() {
-			return openStore(dir)
+			return openStore(app, dir)
 		}
 	}
 	return nil, Fail(CodeNoSource, "neither --file nor --store was given, XDSPROXY_STORE is not set, and there is no store at "+

@@ -150,7 +150,9 @@ func (f *sourceFlags) addBootstrap(s *source) error {
 	return nil
 }
 
-func openStore(dir string) (*source, error) {
+// openStore reads a store. An end that was never finished is told; other damage
+// also shows in the exit status.
+func openStore(app *App, dir string) (*source, error) {
 	if err := statFailure(dir); err != nil {
 		return nil, err
 	}
@@ -158,7 +160,15 @@ func openStore(dir string) (*source, error) {
 	if err != nil {
 		return nil, readFailure(dir, err)
 	}
-	return &source{Source: r, name: dir, live: true, closer: r.Close}, nil
+	s := &source{Source: r, name: dir, live: true, closer: r.Close}
+	for _, p := range r.Problems() {
+		if p.Torn {
+			app.Warn("%s: %v", dir, p)
+		} else {
+			s.broke(p)
+		}
+	}
+	return s, nil
 }
 
 // failure gives the errors of reading their form.

@@ -18,3 +18,15 @@ func isType(typ string, names []string) bool {
 func ofTypes(cs []xds.Change, names []string) []xds.Change {
 	return slices.DeleteFunc(slices.Clone(cs), func(c xds.Change) bool { return !isType(c.Type, names) })
 }
+
+// listed makes lists that JSON shows as [] of those that are nil.
+func listed(cs []xds.Change) []xds.Change {
+	out := make([]xds.Change, len(cs))
+	for i, c := range cs {
+		if c.Paths == nil {
+			c.Paths = []string{}
+		}
+		out[i] = c
+	}
+	return out
+}

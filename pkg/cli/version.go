@@ -33,7 +33,7 @@ func newVersion(app *App) *cobra.Command {
 			return runVersion(cmd.Context(), app, o, args)
 		},
 	}
-	bindOutput(cmd, &o.output, FormatTable, FormatJSON, FormatYAML)
+	bindOutput(cmd, &o.output, FormatTable, FormatJSON, FormatJSONL, FormatYAML)
 	return cmd
 }
 

@@ -41,7 +41,7 @@ func (e *RevisionError) Error() string { return fmt.Sprintf("%q is not a revisio
 // not as a sidecar: a word of digits always is.
 func IsRevision(s string) bool {
 	_, err := ParseRange(s)
-	return err == nil || strings.HasPrefix(s, "#") || strings.HasPrefix(s, "@{") || strings.HasPrefix(s, "HEAD~")
+	return err == nil || strings.Contains(s, "..") || strings.HasPrefix(s, "#") || strings.HasPrefix(s, "@{") || strings.HasPrefix(s, "HEAD~")
 }
 
 // ParseRevision reads `41`, `#41`, `HEAD`, `HEAD~2`, `@{10m}` or
