@@ -184,6 +184,16 @@ func TestEveryFlip(t *testing.T) {
 	}
 }
 
+// Frames of one segment are none in another.
+func TestForeignFrames(t *testing.T) {
+	_, _, a := recordedSegment(t)
+	_, _, b := recordedSegment(t)
+	s, err := scanBytes(append(bytes.Clone(a[:headerSize]), b[headerSize:]...))
+	if err != nil || len(s.frames) != 0 || s.tail == nil {
+		t.Errorf("%d frames, %v, %v", len(s.frames), s.tail, err)
+	}
+}
+
 // What a reader makes of damage in the middle of a store: a gap, everything
 // before and behind it, and the place.
 func TestReadingAcrossDamage(t *testing.T) {

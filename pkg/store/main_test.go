@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -45,7 +46,7 @@ func mustVerify(t testing.TB, dir string) Report {
 	if err != nil {
 		t.Errorf("verify: %v", err)
 	}
-	for _, p := range r.Problems {
+	for _, p := range slices.Concat(r.Problems, r.Torn) {
 		t.Errorf("verify: %v", p)
 	}
 	return r

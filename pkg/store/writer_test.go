@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
@@ -23,34 +25,25 @@ func TestSecondWriterIsRefused(t *testing.T) {
 	mustOpen(t, Config{Dir: dir})
 }
 
+// A reader that looks whether there is a writer holds the lock for a moment.
 func TestReadersDoNotKeepAWriterOut(t *testing.T) {
 	dir := newStore(t)
 	if err := mustOpen(t, Config{Dir: dir}).Close(); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan struct{})
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			select {
-			case <-done:
-				return
-			default:
-				locked(dir)
-			}
-		}
-	}()
-	for range 20 {
-		w, err := OpenWriter(Config{Dir: dir})
-		if err != nil {
-			t.Error(err)
-			break
-		}
-		_ = w.Close()
+	f, err := os.Open(filepath.Join(dir, lockFile))
+	if err != nil {
+		t.Fatal(err)
 	}
-	close(done)
-	<-stopped
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH); err != nil {
+		t.Fatal(err)
+	}
+	released := make(chan error, 1)
+	time.AfterFunc(30*time.Millisecond, func() { released <- f.Close() })
+	mustOpen(t, Config{Dir: dir})
+	if err := <-released; err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestKeyAndModes(t *testing.T) {
