@@ -3,6 +3,7 @@ package traffic
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -12,13 +13,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/xdsproxy/xdsproxy/pkg/configdump"
 	"github.com/xdsproxy/xdsproxy/pkg/decode"
 	"github.com/xdsproxy/xdsproxy/pkg/state"
+	"github.com/xdsproxy/xdsproxy/pkg/transcript"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
@@ -286,4 +290,86 @@ func TestCompareOracle(t *testing.T) {
 			w.checkStep(t, i-1, i)
 		}
 	}
+}
+
+// TestCompareSessions: recordings without dumps, folded to the end of each step:
+// Istio's own filters, and xDS v2.
+func TestCompareSessions(t *testing.T) {
+	for _, name := range []string{"13-istio-filters", "50-istio-1.4-v2", "51-istio-1.6-v2"} {
+		t.Run(name, func(t *testing.T) {
+			w := foldWorld(t, name)
+			if len(w.views) < 3 {
+				t.Fatalf("%d steps", len(w.views))
+			}
+			for i := 1; i < len(w.views); i++ {
+				w.checkStep(t, i-1, i)
+			}
+		})
+	}
+}
+
+// foldWorld has one view per step of a session, of its first sidecar.
+func foldWorld(t *testing.T, name string) *world {
+	t.Helper()
+	dir := "../../test/recordings/" + name
+	f, err := os.Open(dir + "/session.jsonl.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	src, err := transcript.Read(f, name, transcript.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, _ := src.Sidecars()
+	w := newWorld()
+	w.engine = NewEngine(decode.New(func(d xds.Digest) ([]byte, bool) { b, ok, _ := src.Body(d); return b, ok }, 0))
+	w.env = Env{Istio: ids[0].Istio(), Node: &corev3.Node{Id: ids[0].Node}}
+	ends := stepEnds(t, dir)
+	fold := state.New(w.engine.Deps)
+	for r, err := range src.Records(ids[0], 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for len(ends) > 0 && r.Time.After(ends[0]) {
+			w.step(fold, ids[0], ends[0].String())
+			ends = ends[1:]
+		}
+		if r.Kind != xds.KindClose { // a stream that ends at the end of the session is no step
+			fold.Apply(r)
+		}
+	}
+	w.step(fold, ids[0], "end")
+	return w
+}
+
+func (w *world) step(fold *state.Fold, id xds.Sidecar, name string) {
+	v, _ := fold.View(id)
+	w.steps, w.snaps = append(w.steps, name), append(w.snaps, v.Active)
+	w.views = append(w.views, w.engine.View(v.Active, w.env))
+}
+
+// stepEnds are the times at which a step is over: the next one begins.
+func stepEnds(t *testing.T, dir string) []time.Time {
+	t.Helper()
+	b, err := os.ReadFile(dir + "/steps.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []time.Time
+	last := ""
+	for line := range strings.Lines(string(b)) {
+		var j struct {
+			T    time.Time
+			Step string
+		}
+		if err := json.Unmarshal([]byte(line), &j); err != nil {
+			t.Fatal(err)
+		}
+		if last != "" && j.Step != last {
+			out = append(out, j.T)
+		}
+		last = j.Step
+	}
+	return out
 }
