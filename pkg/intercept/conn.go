@@ -120,8 +120,8 @@ func (c *Conn) live() []*stream {
 	return all
 }
 
-// Ended notes that one direction is over; the first one to say so ended the
-// connection.
+// Ended notes that the sender of one direction is gone; the first one to be named
+// ended the connection.
 func (c *Conn) Ended(by *Side) {
 	who := "server"
 	if by == c.Up {

@@ -107,6 +107,8 @@ type pump struct {
 	src, dst net.Conn
 	from     source
 	side     *Side // nil = not observed
+	back     *Side // the other direction's
+	over     func(*Side)
 	bytes    *atomic.Uint64
 }
 
@@ -117,9 +119,11 @@ func (p *pump) run() error {
 	for {
 		b, err := p.from.read()
 		if err != nil {
+			p.over(p.side) // before the other end hears of it
 			return p.ended(err)
 		}
 		if err := p.pass(b); err != nil {
+			p.over(p.back)
 			return &passError{err}
 		}
 	}

@@ -201,26 +201,22 @@ func (r *Relay) serve(hard context.Context, down net.Conn) {
 func (r *Relay) forward(hard context.Context, down, up net.Conn) {
 	upward := &pump{src: down, dst: up, from: newSource(down, &r.buffers), bytes: &r.cfg.Stats.BytesUp}
 	downward := &pump{src: up, dst: down, from: newSource(up, &r.buffers), bytes: &r.cfg.Stats.BytesDown}
-	ended := func(*Side) {}
 	if r.cfg.Observer != nil {
 		conn := r.cfg.Observer.Conn(peerOf(down))
 		defer conn.Close()
-		upward.side, downward.side = conn.Up, conn.Down
-		ended = func(s *Side) {
+		over := func(s *Side) {
 			if hard.Err() != nil {
 				conn.Stopped()
 			}
 			conn.Ended(s)
 		}
+		upward.side, upward.back, upward.over = conn.Up, conn.Down, over
+		downward.side, downward.back, downward.over = conn.Down, conn.Up, over
 	}
 	var failed [2]error
 	var other sync.WaitGroup
-	other.Go(func() {
-		failed[0] = r.pump(upward)
-		ended(upward.side)
-	})
+	other.Go(func() { failed[0] = r.pump(upward) })
 	failed[1] = r.pump(downward)
-	ended(downward.side)
 	other.Wait()
 	if failed[0] != nil || failed[1] != nil {
 		reset(up)

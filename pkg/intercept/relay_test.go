@@ -93,8 +93,9 @@ func modes(tb testing.TB, tap Tap) map[string]Config {
 // TestTransparent sends recorded bytes, and bytes that are no HTTP/2, through
 // sockets: both ends get what the other one sent.
 func TestTransparent(t *testing.T) {
+	inputs := transparentInputs(t)
 	for _, network := range []string{"tcp", "unix"} {
-		for name, up := range transparentInputs(t) {
+		for name, up := range inputs {
 			t.Run(network+"/"+name, func(t *testing.T) {
 				for mode, config := range modes(t, &memory{}) {
 					client, server := pair(t, network, config)
@@ -108,18 +109,8 @@ func TestTransparent(t *testing.T) {
 func transparentInputs(t *testing.T) map[string][2][]byte {
 	in := map[string][2][]byte{}
 	for _, path := range wireRecordings(t) {
-		var up, down []byte
-		for _, l := range readLines[wireLine](t, path) {
-			if l.Conn != 1 {
-				continue
-			}
-			if l.Dir == "up" {
-				up = append(up, l.Raw...)
-			} else {
-				down = append(down, l.Raw...)
-			}
-		}
-		in[filepath.Base(filepath.Dir(path))] = [2][]byte{up, down}
+		name := filepath.Base(filepath.Dir(path))
+		in[name] = recordedBytes(t, name)
 	}
 	junk := make([]byte, 300_000)
 	for i := range junk {
@@ -131,6 +122,22 @@ func transparentInputs(t *testing.T) map[string][2][]byte {
 	in["tls"] = [2][]byte{{0x16, 3, 1, 0, 4, 1, 0, 0, 0}, {0x15, 3, 3, 0, 2, 2, 40}}
 	in["nothing"] = [2][]byte{nil, nil}
 	return in
+}
+
+// recordedBytes are those of a recording's first connection, up and down.
+func recordedBytes(tb testing.TB, name string) [2][]byte {
+	tb.Helper()
+	var both [2][]byte
+	for _, l := range readLines[wireLine](tb, recordings+"/"+name+"/wire.jsonl.gz") {
+		dir := 0
+		if l.Dir == "down" {
+			dir = 1
+		}
+		if l.Conn == 1 {
+			both[dir] = append(both[dir], l.Raw...)
+		}
+	}
+	return both
 }
 
 // exchange sends both ways at once, in random pieces, half-closes and compares.
@@ -165,7 +172,7 @@ func exchange(t *testing.T, mode string, client, server net.Conn, up, down []byt
 func TestSmallWrites(t *testing.T) {
 	tap := &memory{}
 	client, server := pair(t, "tcp", Config{Observer: newTestObserver(t, tap)})
-	in := transparentInputs(t)["13-istio-filters"]
+	in := recordedBytes(t, "13-istio-filters")
 	go func() {
 		for _, b := range in[0] {
 			_, _ = client.Write([]byte{b})
@@ -305,7 +312,7 @@ func TestUnixSocket(t *testing.T) {
 func TestStalledRecorder(t *testing.T) {
 	tap := &memory{full: true}
 	client, server := pair(t, "tcp", Config{Observer: newTestObserver(t, tap)})
-	in := transparentInputs(t)["08-reconnect"]
+	in := recordedBytes(t, "08-reconnect")
 	exchange(t, "stalled", client, server, in[0], in[1])
 }
 
@@ -317,7 +324,7 @@ func TestPanic(t *testing.T) {
 		t.Fatal(err)
 	}
 	client, server := pair(t, "tcp", Config{Observer: o, Stats: stats})
-	in := transparentInputs(t)["08-reconnect"]
+	in := recordedBytes(t, "08-reconnect")
 	exchange(t, "panic", client, server, in[0], in[1])
 	if stats.Detached.Load() != 1 || stats.Gaps(GapPanic) != 1 {
 		t.Errorf("detached %d, gaps %d", stats.Detached.Load(), stats.Gaps(GapPanic))

@@ -45,7 +45,7 @@ func TestUpstreamTLS(t *testing.T) {
 	}
 	defer l.Close()
 	tap := &memory{}
-	in := transparentInputs(t)["07-nack"]
+	in := recordedBytes(t, "07-nack")
 	for mode, c := range modes(t, tap) {
 		c.Upstream, c.UpstreamTLS = l.Addr().String(), &tls.Config{RootCAs: pool, ServerName: "localhost"}
 		r := startRelay(t, c)
