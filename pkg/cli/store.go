@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -34,7 +36,7 @@ func (o *storeOptions) bind(cmd *cobra.Command) {
 func (o *storeOptions) dir(app *App) (string, error) {
 	dir := cmpString(o.store, app.Getenv("XDSPROXY_STORE"))
 	if dir != "" {
-		return dir, statFailure(dir)
+		return dir, cmp.Or(statFailure(dir), emptyFailure(dir))
 	}
 	for _, dir := range usualStores(app) {
 		if st, err := os.Stat(dir); err == nil && st.IsDir() {
@@ -43,6 +45,15 @@ func (o *storeOptions) dir(app *App) (string, error) {
 	}
 	return "", Fail(CodeNoSource, "--store was not given, XDSPROXY_STORE is not set, and there is no store at "+
 		strings.Join(usualStores(app), " or "), "--store DIR of a running `xdsproxy proxy`", "no store to look at")
+}
+
+// emptyFailure tells a directory without anything of a store from a whole one.
+func emptyFailure(dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+	if _, missing := os.Stat(filepath.Join(dir, "LOCK")); err == nil && len(files) == 0 && missing != nil {
+		return Fail(CodeNoSource, "it holds no segments", "--store DIR of `xdsproxy proxy` or `xdsproxy import`", "%s is not a store", dir)
+	}
+	return nil
 }
 
 // StoreStat is what `store stat -o json` prints.

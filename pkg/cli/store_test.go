@@ -80,6 +80,9 @@ func TestStoreVerifyWithoutAStore(t *testing.T) {
 	if r := run(t, "", "store", "verify"); r.exit == 0 || !strings.Contains(r.err, "--store") {
 		t.Errorf("%+v", r)
 	}
+	if r := run(t, "", "store", "verify", "--store", t.TempDir()); r.exit == 0 || !strings.Contains(r.err, "is not a store") {
+		t.Errorf("%+v", r)
+	}
 	if r := run(t, "", "store", "frobnicate"); r.exit != ExitUsage {
 		t.Errorf("%+v", r)
 	}
