@@ -103,10 +103,10 @@ func encodeEntry(p *xds.Push, e xds.Entry, body func(xds.Digest) ([]byte, bool))
 	if !e.Wrapped {
 		return b, true
 	}
-	var any ordered
-	any.str(anyType, wrapperType(p.Type))
-	any.bytes(anyValue, encodeWrapper(e, b))
-	return any.encode(), true
+	var outer ordered
+	outer.str(anyType, wrapperType(p.Type))
+	outer.bytes(anyValue, encodeWrapper(e, b))
+	return outer.encode(), true
 }
 
 func wrapperType(typ string) string {

@@ -33,7 +33,7 @@ func (r *Recorder) entry(c xds.Chunk, delta bool, it *item) (xds.Entry, error) {
 	}
 	b := xds.NewBody(body)
 	e.Digest, e.Size = b.Digest, len(body)
-	if !r.cfg.Log.Has(b.Digest) && !it.has(b.Digest) {
+	if !r.cfg.Log.Has(b.Digest) {
 		it.bodies = append(it.bodies, b)
 	}
 	if c.Key != (xds.Key{}) {

@@ -15,14 +15,14 @@ type known struct {
 	mu   sync.Mutex // guards all below
 	lru  *simplelru.LRU[xds.Key, staged]
 	size int
-	max  int
+	most int
 }
 
-func newKnown(max int) (*known, error) {
-	k := &known{max: max}
+func newKnown(most int) (*known, error) {
+	k := &known{most: most}
 	var err error
 	// The bound in entries is never met: each costs at least 256 bytes.
-	k.lru, err = simplelru.NewLRU(max/256+1, func(_ xds.Key, s staged) { k.size -= s.cost() })
+	k.lru, err = simplelru.NewLRU(most/256+1, func(_ xds.Key, s staged) { k.size -= s.cost() })
 	return k, err
 }
 
@@ -57,7 +57,7 @@ func (k *known) add(s staged) {
 	k.lru.Remove(s.key)
 	k.lru.Add(s.key, s)
 	k.size += s.cost()
-	for k.size > k.max {
+	for k.size > k.most {
 		k.lru.RemoveOldest()
 	}
 }

@@ -76,10 +76,6 @@ type item struct {
 	keys   []staged
 }
 
-func (it *item) has(d xds.Digest) bool {
-	return slices.ContainsFunc(it.bodies, func(b xds.Body) bool { return b.Digest == d })
-}
-
 // New returns a Recorder.
 func New(cfg Config) (*Recorder, error) {
 	if cfg.Log == nil {
@@ -263,10 +259,12 @@ func (r *Recorder) flush() error {
 	}
 	var bodies []xds.Body
 	var keys []staged
+	seen := map[xds.Digest]bool{}
 	for _, it := range r.out {
 		recs = append(recs, it.rec)
 		for _, b := range it.bodies {
-			if !r.cfg.Log.Has(b.Digest) {
+			if !seen[b.Digest] && !r.cfg.Log.Has(b.Digest) {
+				seen[b.Digest] = true
 				bodies = append(bodies, b)
 			}
 		}

@@ -201,35 +201,41 @@ var events = map[xds.Kind]string{xds.KindOpen: "open", xds.KindRequest: "request
 
 func (w *writer) record(r xds.Record) error {
 	f := fields{Seq: r.Seq}
-	var raw []byte
-	var err error
+	raw, err := w.message(r, &f)
+	if err != nil {
+		return fmt.Errorf("exporting record %d: %w", r.Seq, err)
+	}
 	switch r.Kind {
 	case xds.KindOpen:
 		f.Method, f.Metadata, f.Peer, f.Conn = r.Open.Method, r.Open.Metadata, r.Open.Peer, r.Open.Conn
-	case xds.KindRequest:
-		raw, err = w.request(r.Request, &f)
-		if r.Request.Nonce != "" || r.Request.Error != nil {
-			f.Kind = "request" // else a reader might take it for an answer
-		}
-	case xds.KindAnswer:
-		raw, err = w.request(&r.Answer.Request, &f)
-		f.Push, f.Repeat = r.Answer.Push, r.Answer.Repeat
-		if f.Push == 0 {
-			f.Kind = "answer"
-		}
-	case xds.KindPush:
-		raw, err = w.push(r.Push, &f)
 	case xds.KindClose:
 		c := r.Close
 		f.By, f.Code, f.Message, f.Trailer, f.Sent, f.Received = c.By, c.Code, c.Message, c.Trailer, c.Sent, c.Received
 	case xds.KindGap:
 		f.Reason, f.Lost = r.Gap.Reason, r.Gap.Lost
 	}
-	if err != nil {
-		return fmt.Errorf("exporting record %d: %w", r.Seq, err)
-	}
 	hasRaw := r.Kind == xds.KindRequest || r.Kind == xds.KindAnswer || r.Kind == xds.KindPush
 	return w.line(r, f, raw, hasRaw, w.gapTypes(r))
+}
+
+// message puts the message of a request, an answer or a push together.
+func (w *writer) message(r xds.Record, f *fields) ([]byte, error) {
+	switch r.Kind {
+	case xds.KindRequest:
+		if r.Request.Nonce != "" || r.Request.Error != nil {
+			f.Kind = "request" // else a reader might take it for an answer
+		}
+		return w.request(r.Request, f)
+	case xds.KindAnswer:
+		f.Push, f.Repeat = r.Answer.Push, r.Answer.Repeat
+		if f.Push == 0 {
+			f.Kind = "answer"
+		}
+		return w.request(&r.Answer.Request, f)
+	case xds.KindPush:
+		return w.push(r.Push, f)
+	}
+	return nil, nil
 }
 
 func (w *writer) gapTypes(r xds.Record) []byte {
