@@ -158,14 +158,14 @@ func unfinishedLine(s string) progress {
 }
 
 // unfinished reports a request or ClientHello that begins as it should and is not
-// whole: whoever gets it waits for the rest.
+// whole, or not sound: whoever gets it waits for the rest, or hangs up.
 func (f *flight) unfinished() bool {
 	if !f.exact || len(f.raw) < 3 {
 		return false
 	}
 	if f.raw[0] == 22 && f.raw[1] == 3 {
-		_, st := parseHello(f.raw, maxHello)
-		return st == waiting || st == unclear
+		h, _ := parseHello(f.raw, maxHello)
+		return h == nil
 	}
 	s := string(f.raw)
 	if strings.HasPrefix(s, "PRI ") {

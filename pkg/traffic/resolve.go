@@ -153,7 +153,7 @@ func (v *View) resolveIn(l *listener, dst netip.AddrPort, src netip.Addr, sig xd
 		return finish(unknown("no listener"))
 	}
 	f := newFlight(sig)
-	x := &conn{v: v, l: l, dst: dst, src: src, f: &f}
+	x := &conn{v: v, l: l, dst: dst, src: src, f: &f, path: make([]string, 0, 8)}
 	if vo := v.keys().vo(dst.Addr()); vo != nil && vo != l {
 		if vd, ends := x.listen(vo); ends {
 			return x.finish(vd)

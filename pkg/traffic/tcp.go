@@ -77,7 +77,7 @@ func (t *tcpProxy) apply(x *conn) (xds.Verdict, bool) {
 		return unknown("cluster " + v.Cluster + " is fetched on demand"), true
 	}
 	if x.f.unfinished() && (v.Kind == xds.Service || v.Kind == xds.Passthrough) {
-		v.Kind, v.Reason = xds.Unknown, "the first flight is an unfinished request or handshake: whoever gets it waits for the rest"
+		v.Kind, v.Reason = xds.Unknown, "the first flight is an unfinished request or handshake: what happens is up to whoever gets it"
 	}
 	if t.tunnels && (v.Kind == xds.Service || v.Kind == xds.Passthrough) {
 		v.Kind, v.Target, v.Inspection = xds.Tunnel, "", ""

@@ -79,7 +79,11 @@ type session struct {
 	next   func() (xds.Record, error, bool)
 	ahead  *xds.Record
 	nodes  map[xds.Digest]*corev3.Node
+	bodies func(xds.Digest) ([]byte, bool)
 }
+
+// cache decodes the session's bodies anew.
+func (s *session) cache() *decode.Cache { return decode.New(s.bodies, 0) }
 
 func openSession(t testing.TB, dir string) *session {
 	t.Helper()
@@ -91,7 +95,7 @@ func openSession(t testing.TB, dir string) *session {
 		b, ok, err := src.Body(d)
 		return b, ok && err == nil
 	}
-	s := &session{src: src, engine: traffic.NewEngine(decode.New(bodies, 0)), nodes: map[xds.Digest]*corev3.Node{}}
+	s := &session{src: src, engine: traffic.NewEngine(decode.New(bodies, 0)), nodes: map[xds.Digest]*corev3.Node{}, bodies: bodies}
 	s.fold = state.New(s.engine.Deps)
 	next, stop := iter.Pull2(allRecords(t, src))
 	t.Cleanup(stop)

@@ -85,7 +85,10 @@ type keyTable struct {
 	exact  map[netip.AddrPort][]*listener
 	byName map[string]*listener
 	compat map[uint16][]*listener // "::" with ipv4_compat
+	own4   map[uint16]*listener   // as view.wild4, without what "::" listeners add
 	view   keyView
+
+	touched map[netip.AddrPort]bool // keys that changed since the table it started from
 }
 
 // keys returns the addresses of all listeners.
@@ -121,14 +124,15 @@ func (v *View) near(p *View) bool {
 }
 
 func (v *View) scratch() *keyTable {
-	t := &keyTable{exact: map[netip.AddrPort][]*listener{}, byName: map[string]*listener{}, compat: map[uint16][]*listener{}}
+	t := &keyTable{exact: map[netip.AddrPort][]*listener{}, byName: map[string]*listener{}, compat: map[uint16][]*listener{},
+		touched: map[netip.AddrPort]bool{}}
 	for _, l := range v.static.listeners {
 		t.add(l.name, l)
 	}
 	for name, d := range v.snap.All(xds.ListenerType) {
 		t.add(name, v.compileNamed(name, d))
 	}
-	t.finish(v.env.Lost4)
+	t.finish(v.env.Lost4, keyView{}, nil)
 	return t
 }
 
@@ -140,7 +144,8 @@ func (v *View) update(p *View) *keyTable {
 			continue
 		}
 		if t == old {
-			t = &keyTable{exact: clone(old.exact), byName: clone(old.byName), compat: clone(old.compat)}
+			t = &keyTable{exact: clone(old.exact), byName: clone(old.byName), compat: clone(old.compat),
+				touched: map[netip.AddrPort]bool{}}
 		}
 		t.remove(d.Name)
 		if !d.New.IsZero() {
@@ -148,7 +153,7 @@ func (v *View) update(p *View) *keyTable {
 		}
 	}
 	if t != old {
-		t.finish(v.env.Lost4)
+		t.finish(v.env.Lost4, old.view, old.own4)
 	}
 	v.carry(p)
 	return t
@@ -200,6 +205,7 @@ func (t *keyTable) add(name string, l *listener) {
 	t.byName[name] = l
 	for _, k := range l.keys {
 		t.exact[k] = append(slices.Clip(t.exact[k]), l)
+		t.touched[k] = true
 	}
 	for _, p := range l.compat {
 		t.compat[p] = append(slices.Clip(t.compat[p]), l)
@@ -214,6 +220,7 @@ func (t *keyTable) remove(name string) {
 	delete(t.byName, name)
 	for _, k := range l.keys {
 		drop(t.exact, k, l)
+		t.touched[k] = true
 	}
 	for _, p := range l.compat {
 		drop(t.compat, p, l)
@@ -229,21 +236,27 @@ func drop[K comparable](m map[K][]*listener, k K, l *listener) {
 	m[k] = left
 }
 
-// finish derives the lookups from who claims what.
-func (t *keyTable) finish(lost []uint16) {
-	k := keyView{exact: make(map[netip.AddrPort]*listener, len(t.exact)), wild4: map[uint16]*listener{}, wild6: map[uint16]*listener{}}
-	for key, ls := range t.exact {
-		l := owner(key, ls)
+// finish derives the lookups from who claims what, starting from those of an
+// earlier table: only the keys that changed are looked at.
+func (t *keyTable) finish(lost []uint16, old keyView, own4 map[uint16]*listener) {
+	k := keyView{exact: clone(old.exact), wild6: clone(old.wild6)}
+	t.own4 = clone(own4)
+	for key := range t.touched {
+		l := owner(key, t.exact[key])
 		switch {
 		case !key.Addr().IsUnspecified():
-			k.exact[key] = l
+			set(k.exact, key, l)
 		case key.Addr().Is4():
-			k.wild4[key.Port()] = l
+			set(t.own4, key.Port(), l)
 		default:
-			k.wild6[key.Port()] = l
+			set(k.wild6, key.Port(), l)
 		}
 	}
-	k.vo4, k.vo6 = findVO(k.wild4), findVO(k.wild6)
+	k.wild4 = t.own4
+	if len(t.compat) > 0 {
+		k.wild4 = clone(t.own4)
+	}
+	k.vo4, k.vo6 = findVO(k.arrivals(true)), findVO(k.arrivals(false))
 	for port, ls := range t.compat {
 		if k.wild4[port] == nil {
 			if l := compatOwner(port, ls, k, lost); l != nil {
@@ -252,7 +265,7 @@ func (t *keyTable) finish(lost []uint16) {
 		}
 	}
 	if k.vo4 == nil {
-		k.vo4 = findVO(k.wild4)
+		k.vo4 = findVO(k.arrivals(true))
 	}
 	for name, l := range t.byName {
 		if l.broken != "" && len(l.keys) == 0 && !l.internal && !l.unix {
@@ -262,10 +275,22 @@ func (t *keyTable) finish(lost []uint16) {
 	t.view = k
 }
 
+// set keeps no nil listeners.
+func set[K comparable](m map[K]*listener, k K, l *listener) {
+	if l == nil {
+		delete(m, k)
+		return
+	}
+	m[k] = l
+}
+
 // owner is the listener that has an address. Envoy accepts a second listener on an
 // address only in cases that are not modelled; then nothing is said about it.
 func owner(key netip.AddrPort, ls []*listener) *listener {
-	if len(ls) == 1 {
+	switch len(ls) {
+	case 0:
+		return nil
+	case 1:
 		return ls[0]
 	}
 	names := map[string]bool{}
@@ -295,6 +320,22 @@ func compatOwner(port uint16, ls []*listener, k keyView, lost []uint16) *listene
 
 // outboundPort is where Istio's virtualOutbound listens.
 const outboundPort = 15001
+
+// arrivals are the listeners that a redirected connection of one family can
+// arrive at, by port: redirection leads to the loopback address.
+func (k keyView) arrivals(v4 bool) map[uint16]*listener {
+	wild, loopback := k.wild6, netip.IPv6Loopback()
+	if v4 {
+		wild, loopback = k.wild4, netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	out := maps.Clone(wild)
+	for key, l := range k.exact {
+		if key.Addr() == loopback {
+			out[key.Port()] = l
+		}
+	}
+	return out
+}
 
 // findVO finds the listener that intercepted connections arrive at.
 func findVO(wild map[uint16]*listener) *listener {
