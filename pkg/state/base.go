@@ -86,7 +86,7 @@ func (s *side) baseEntry(st *stream, typ, name string) []xds.BaseEntry {
 	}
 	add(st.offered, xds.HeldOffered)
 	add(st.accepted, xds.HeldAccepted)
-	if _, ok := st.accepted.Lookup(typ, name); ok {
+	if _, ok := st.accepted.Lookup(typ, name); ok && s.deps != nil {
 		add(s.active, xds.HeldActive)
 	}
 	return out

@@ -80,12 +80,24 @@ func (s *side) needed(st *stream, typ string) map[string]bool {
 	out := map[string]bool{}
 	for _, parent := range []string{xds.ClusterType, xds.ListenerType} {
 		for _, d := range s.accepted.All(parent) {
+			if s.deps == nil {
+				return held(st.accepted, typ) // nobody knows
+			}
 			for _, ref := range s.deps(parent, d) {
 				if _, ok := st.accepted.Lookup(typ, ref.Name); ok && ref.Type == typ {
 					out[ref.Name] = true
 				}
 			}
 		}
+	}
+	return out
+}
+
+// held lists the names of a type.
+func held(s *Snapshot, typ string) map[string]bool {
+	out := map[string]bool{}
+	for n := range s.All(typ) {
+		out[n] = true
 	}
 	return out
 }

@@ -115,7 +115,7 @@ func (e *edit) hold(typ, name string, d xds.Digest) {
 // only where the sidecar asks for secrets on the streams seen here: workload
 // certificates come over a socket of their own.
 func (e *edit) missing(typ string, d xds.Digest) []Ref {
-	if typ != xds.ListenerType && typ != xds.ClusterType || d == xds.Bodyless {
+	if typ != xds.ListenerType && typ != xds.ClusterType || d == xds.Bodyless || e.s.deps == nil {
 		return nil
 	}
 	return e.absent(e.s.deps(typ, d))

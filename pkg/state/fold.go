@@ -10,17 +10,14 @@ import (
 // records give the same state, from whatever Source and however late they are
 // read. It is used by one goroutine; what it hands out are values.
 type Fold struct {
-	deps  Deps
+	deps  Deps // nil: not known
 	sides map[xds.Sidecar]*side
 	order []xds.Sidecar // by first record
 }
 
-// New returns a Fold that knows of nobody. A nil Deps means that nothing warms:
-// what is accepted is active.
+// New returns a Fold that knows of nobody. With a nil Deps nothing warms: what is
+// accepted counts as active, and bases leave open what is.
 func New(deps Deps) *Fold {
-	if deps == nil {
-		deps = func(string, xds.Digest) []Ref { return nil }
-	}
 	return &Fold{deps: deps, sides: map[xds.Sidecar]*side{}}
 }
 

@@ -37,6 +37,7 @@ func (s *side) closeAs(rule Rule, at time.Time, after *state.Snapshot) Entry {
 		s.compare(&in, &e)
 	}
 	e.Events = s.w.cfg.Judge(in)
+	s.keepNACKs(in)
 	s.memory = judge.Next(in, e.Events)
 	s.settled, s.version = after, g.version(s.version)
 	return e

@@ -87,6 +87,7 @@ func (s *side) tell(facts []judge.Fact) []Entry {
 		Before: s.settled, After: s.settled, Uncertain: s.uncertain()}
 	in := s.input(&group{facts: facts}, &e)
 	e.Events = s.w.cfg.Judge(in)
+	s.keepNACKs(in)
 	return []Entry{e}
 }
 
@@ -119,6 +120,7 @@ func (s *side) answered(r xds.Record, step state.Step) []judge.Fact {
 		out = append(out, judge.Fact{Kind: xds.EvNACK, Push: at, Resource: xds.Resource{Type: rej.Type, Name: rej.Name}, Message: rej.Message, Count: rej.Count})
 	}
 	for _, rej := range step.Cleared {
+		delete(s.nacks, xds.Resource{Type: rej.Type, Name: rej.Name})
 		out = append(out, judge.Fact{Kind: xds.EvNACKCleared, Push: at, Resource: xds.Resource{Type: rej.Type, Name: rej.Name},
 			Message: rej.Message, Count: rej.Count, For: max(0, r.Time.Sub(rej.Since))})
 	}

@@ -29,10 +29,11 @@ type side struct {
 	memory   judge.Memory
 	gaps     map[string]uint64 // reason -> push before it
 	wait     waiting
+	nacks    map[xds.Resource]toldNACK
 }
 
 func newSide(w *Walk, id xds.Sidecar) *side {
-	return &side{w: w, id: id, baseline: true, gaps: map[string]uint64{}, wait: newWaiting()}
+	return &side{w: w, id: id, baseline: true, gaps: map[string]uint64{}, wait: newWaiting(), nacks: map[xds.Resource]toldNACK{}}
 }
 
 // at is the clock at time t.
@@ -59,6 +60,9 @@ func (s *side) record(r xds.Record) []Entry {
 	}
 	s.follow(r, step, fork)
 	out = append(out, s.protocol(r, step)...)
+	if r.Kind == xds.KindAnswer && r.Answer != nil {
+		out = append(out, s.storm(r)...)
+	}
 	if s.group != nil {
 		if rule := s.group.rule(s); rule != "" {
 			out = append(out, s.close(rule, r.Time))

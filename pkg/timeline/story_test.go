@@ -253,10 +253,14 @@ func sign(c xds.Change) string {
 }
 
 func count(ev xds.Event) string {
-	if ev.Count < 2 {
-		return ""
+	out := ""
+	if ev.Count > 1 {
+		out = fmt.Sprintf("x%d ", ev.Count)
 	}
-	return fmt.Sprintf("x%d", ev.Count)
+	if ev.Revision > 1 {
+		out += fmt.Sprintf("revision %d", ev.Revision)
+	}
+	return out
 }
 
 var update = flag.Bool("update", false, "write what comes out into the stories")
