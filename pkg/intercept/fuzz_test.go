@@ -128,6 +128,38 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// TestStorm: many clients get the same first push at once, and it is held once.
+func TestStorm(t *testing.T) {
+	q := NewQueue(0, nil)
+	stats := &Stats{}
+	o, err := NewObserver(ObserverConfig{Tap: q.Tap(func(xds.Key) bool { return false }), Stats: stats})
+	if err != nil {
+		t.Fatal(err)
+	}
+	push := deltaResponse(1100, 1180)
+	var conns []*handmade
+	for range 40 {
+		h := openConn(t, o, adsDelta)
+		b := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(push))), push...)
+		_ = h.down.WriteData(1, false, b)
+		conns = append(conns, h)
+	}
+	for i := 0; i < conns[0].down.buf.Len(); i += 64 << 10 {
+		for _, h := range conns {
+			h.Down.Feed(h.down.buf.Bytes()[i:min(i+64<<10, h.down.buf.Len())])
+		}
+	}
+	if high := stats.assemblyHighest.Load(); high > 12<<20 || stats.BodiesDropped.Load() != 0 {
+		t.Errorf("%d bytes held for %d clients of %d bytes, %d bodies dropped", high, len(conns), len(push), stats.BodiesDropped.Load())
+	}
+	for _, h := range conns {
+		h.Close()
+	}
+	if n := stats.AssemblyBytes(); n != 0 || len(o.in.flight.bodies) != 0 {
+		t.Errorf("%d bytes in %d bodies still held", n, len(o.in.flight.bodies))
+	}
+}
+
 func chunkBytes(msg []byte, i int) (chunk []byte) {
 	n := 0
 	_ = eachField(msg, func(num int, c []byte) {

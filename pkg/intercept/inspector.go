@@ -16,6 +16,7 @@ type inspector struct {
 	clock   func() time.Time
 	seed    uint64
 	budget  *budget
+	flight  *flight
 	scratch scratchPool
 }
 

@@ -53,6 +53,7 @@ func NewObserver(c ObserverConfig) (*Observer, error) {
 	}
 	in := &inspector{tap: c.Tap, stats: c.Stats, clock: c.Clock, seed: binary.LittleEndian.Uint64(seed[:]),
 		budget: &budget{max: c.MaxBytes, stats: c.Stats}}
+	in.flight = newFlight(in.budget)
 	return &Observer{in: in}, nil
 }
 

@@ -1,7 +1,6 @@
 package intercept
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"errors"
 	"hash"
@@ -153,9 +152,9 @@ func (r *response) resource(b []byte) error {
 	}
 	c := xds.Chunk{State: xds.ChunkRaw, Key: key, Size: len(b)}
 	c.Name, c.Type = labelsOf(r.shape(), b)
-	if r.share.take(len(b)) {
-		c.Raw = bytes.Clone(b)
-	} else {
+	if len(b) == 0 {
+		c.Raw = []byte{}
+	} else if c.Raw = r.in.flight.hold(key, b); c.Raw == nil {
 		c.State = xds.ChunkBodyless
 	}
 	return r.keep(c)
@@ -223,6 +222,12 @@ func (r *response) omitted(m *xds.Message) *xds.Message {
 
 func (r *response) drop() {
 	r.share.release()
+	for _, c := range r.full {
+		if len(c.Raw) > 0 {
+			r.in.flight.release(c.Key)
+		}
+	}
+	r.full = nil
 	if r.scratch != nil {
 		r.scratch = r.in.scratch.put(r.scratch)
 	}
