@@ -212,6 +212,7 @@ func (b *sub) park(r *Recorder, st *stream, it *item, q *xds.Request) {
 	if st.waiting > answersParked {
 		b.release(r, st)
 	}
+	b.drain(r, st)
 }
 
 // release gives up on the oldest that waits: it becomes an orphan.
@@ -222,20 +223,36 @@ func (b *sub) release(r *Recorder, st *stream) {
 	b.flush(r)
 	w.it.answer(w.req, 0, 0)
 	r.out = append(r.out, w.it)
-	b.drain(r, st)
 }
 
 // drain writes those that wait no more.
 func (b *sub) drain(r *Recorder, st *stream) {
-	for len(b.waiting) > 0 && b.place(r, b.waiting[0].it, b.waiting[0].req) {
-		b.waiting = b.waiting[1:]
-		st.waiting--
+	for len(b.waiting) > 0 {
+		switch {
+		case b.place(r, b.waiting[0].it, b.waiting[0].req):
+			b.waiting = b.waiting[1:]
+			st.waiting--
+		case b.overtaken():
+			b.release(r, st)
+		default:
+			return
+		}
 	}
 }
 
-// orphan gives up on all that wait.
+// overtaken reports whether the push of a later answer is there. Pushes are seen
+// in order and answered in order, so that of the first will not come any more.
+func (b *sub) overtaken() bool {
+	return slices.ContainsFunc(b.waiting[1:], func(w *waiter) bool {
+		p := b.find(w.req.Nonce)
+		return w.req.Nonce != "" && p != nil && !p.answered
+	})
+}
+
+// orphan gives up on all that wait for a push.
 func (b *sub) orphan(r *Recorder, st *stream) {
 	for len(b.waiting) > 0 {
 		b.release(r, st)
+		b.drain(r, st)
 	}
 }

@@ -42,10 +42,12 @@ var plays = []struct{ name, in, out string }{
 		1 open
 		1 req CDS node=web
 		1 req CDS nonce=lost
+		1 req CDS names=a
 		1 close`, `
 		web 1 open
 		web 1 request CDS
 		web 1 answer #0 CDS lost
+		web 1 request CDS +a
 		web 1 close`},
 	{"an answer whose push never comes, while time passes", `
 		1 open
@@ -58,6 +60,25 @@ var plays = []struct{ name, in, out string }{
 		web 1 request CDS
 		web 1 answer #0 CDS lost
 		web 1 request CDS +a`},
+	{"an answer whose push was lost, before one whose push is there", `
+		1 open
+		1 req CDS node=web
+		1 gap queue full
+		1 req CDS nonce=lost
+		1 push CDS n2 a=1
+		1 req CDS nonce=n2
+		1 req CDS nonce=lost2
+		1 req CDS nonce=n3
+		1 push CDS n3 a=2`, `
+		web 1 open
+		web 1 request CDS
+		web 1 gap queue full
+		web 1 push #1 CDS n2 a=1
+		web 1 answer #0 CDS lost
+		web 1 answer #1 CDS n2
+		web 1 push #2 CDS n3 a=2
+		web 1 answer #0 CDS lost2
+		web 1 answer #2 CDS n3`},
 	{"nonces are scoped by stream and type", `
 		1 open
 		1 req CDS node=web

@@ -110,13 +110,21 @@ func (s *storm) one(p *push, it *item, q *xds.Request) {
 
 // flush writes the count, then the pushes that are held.
 func (b *sub) flush(r *Recorder) {
-	s := &b.storm
+	b.storm.writeCount(r)
+	b.writeHeld(r, len(b.storm.held))
+}
+
+func (s *storm) writeCount(r *Recorder) {
 	if s.count > 0 {
 		r.out = append(r.out, s.last)
 		s.count, s.last = 0, nil
 	}
-	held := s.held
-	s.held = nil
+}
+
+// writeHeld writes the n pushes that have been held longest.
+func (b *sub) writeHeld(r *Recorder, n int) {
+	held := b.storm.held[:n]
+	b.storm.held = b.storm.held[n:]
 	for _, p := range held {
 		it := p.held
 		p.held = nil
@@ -127,8 +135,12 @@ func (b *sub) flush(r *Recorder) {
 // advance writes what has waited long enough at t: a storm's count after a
 // second, an answer without its push after ten.
 func (b *sub) advance(r *Recorder, st *stream, t time.Time) {
-	if b.storm.due(t) {
-		b.flush(r)
+	if s := &b.storm; s.count > 0 && overdue(s.since, t) {
+		s.writeCount(r)
+	}
+	for len(b.storm.held) > 0 && overdue(b.storm.held[0].held.rec.Time, t) {
+		b.storm.writeCount(r) // pairs that came before it
+		b.writeHeld(r, 1)
 	}
 	for len(b.waiting) > 0 {
 		w := b.waiting[0]
@@ -139,18 +151,12 @@ func (b *sub) advance(r *Recorder, st *stream, t time.Time) {
 			return
 		}
 		b.release(r, st)
+		b.drain(r, st)
 	}
 }
 
-// due: a clock that was set back does not hold a storm up.
-func (s *storm) due(t time.Time) bool {
-	since := s.since
-	if s.count == 0 {
-		if len(s.held) == 0 {
-			return false
-		}
-		since = s.held[0].held.rec.Time
-	}
+// overdue: a second has passed; a clock that was set back does not hold a storm up.
+func overdue(since, t time.Time) bool {
 	d := t.Sub(since)
 	return d < 0 || d >= time.Second
 }
