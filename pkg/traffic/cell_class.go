@@ -46,11 +46,15 @@ var dimensions = []dimension{
 }
 
 func mergeKind(items []classItem) []xds.Class {
+	if len(items) == 0 || !items[0].in && agree(items) {
+		return nil
+	}
 	items = joinGuards(items)
-	for _, d := range dimensions {
+	used := slices.DeleteFunc(slices.Clone(dimensions), func(d dimension) bool { return !d.used(items) })
+	for _, d := range used {
 		items = d.join(items)
 	}
-	for _, d := range dimensions {
+	for _, d := range used {
 		items = d.lump(items)
 	}
 	var out []xds.Class
@@ -62,9 +66,20 @@ func mergeKind(items []classItem) []xds.Class {
 	return out
 }
 
+// used reports whether any of the classes is told apart in this way.
+func (d dimension) used(items []classItem) bool {
+	return slices.ContainsFunc(items, func(it classItem) bool {
+		only, not := d.lists(&it.Class)
+		return len(*only)+len(*not) > 0
+	})
+}
+
 // joinGuards drops the guards of a class where all of them agree; where they do
 // not, what no guard asks for is said to be that.
 func joinGuards(items []classItem) []classItem {
+	if !slices.ContainsFunc(items, func(it classItem) bool { return it.Guard != "" }) {
+		return items
+	}
 	var out []classItem
 	for _, group := range grouped(items, func(c xds.Class) xds.Class { c.Guard = ""; return c }) {
 		if len(group) > 1 && agree(group) {

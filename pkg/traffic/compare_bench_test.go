@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -9,8 +10,12 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 
 	"github.com/xdsproxy/xdsproxy/pkg/decode"
@@ -127,4 +132,37 @@ func BenchmarkCompareOneAssignment(b *testing.B) {
 func BenchmarkCompareRegistryOnly(b *testing.B) {
 	w := large(b)
 	benchCompare(b, w, w.flipped(b), 2)
+}
+
+// BenchmarkCompareOneHostOf3000: one virtual host more on a port that has 3,000.
+func BenchmarkCompareOneHostOf3000(b *testing.B) {
+	w := newWorld()
+	ra, err := anypb.New(&routerv3.Router{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	h, err := anypb.New(&hcmv3.HttpConnectionManager{StatPrefix: "x", RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{RouteConfigName: "80", ConfigSource: &corev3.ConfigSource{}}},
+		HttpFilters: []*hcmv3.HttpFilter{{Name: "envoy.filters.http.router", ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: ra}}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := tcpListener("0.0.0.0_80", 80, &listenerv3.FilterChain{Filters: []*listenerv3.Filter{{Name: "hcm", ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: h}}}})
+	base := w.handMade(b, outbound(b, "pt"), l)
+	w.snaps = append(w.snaps, w.with(b, base.snap, xds.RouteType, "80", hosts(3000)))
+	benchCompare(b, w, w.with(b, base.snap, xds.RouteType, "80", hosts(3001)), 1)
+}
+
+// hosts is a route configuration with n virtual hosts of three names each.
+func hosts(n int) *routev3.RouteConfiguration {
+	r := &routev3.RouteConfiguration{Name: "80"}
+	for i := range n {
+		to := &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: fmt.Sprint("c", i)}}
+		route := &routev3.Route{Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}}, Action: &routev3.Route_Route{Route: to}}
+		r.VirtualHosts = append(r.VirtualHosts, &routev3.VirtualHost{
+			Name:    fmt.Sprint("h", i),
+			Domains: []string{fmt.Sprintf("svc-%d.ns.svc.cluster.local", i), fmt.Sprintf("svc-%d.ns", i), fmt.Sprintf("10.0.%d.%d", i/250, i%250)},
+			Routes:  []*routev3.Route{route},
+		})
+	}
+	return r
 }

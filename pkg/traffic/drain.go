@@ -65,7 +65,7 @@ func (e *Engine) fate(old, new xds.Digest) fate {
 
 // chainless is l without what may be updated in place.
 func chainless(l *listenerv3.Listener) *listenerv3.Listener {
-	l = proto.Clone(l).(*listenerv3.Listener)
+	l = proto.CloneOf(l)
 	l.FilterChains, l.DefaultFilterChain, l.FilterChainMatcher = nil, nil, nil
 	return l
 }
@@ -88,7 +88,7 @@ func goneChains(a, b *listenerv3.Listener) map[int]bool {
 // normal is l with the messages inside it encoded anew, so that equal content is
 // equal bytes. What is not known stays as it is.
 func normal(l *listenerv3.Listener) *listenerv3.Listener {
-	l = proto.Clone(l).(*listenerv3.Listener)
+	l = proto.CloneOf(l)
 	normalise(l.ProtoReflect())
 	return l
 }
