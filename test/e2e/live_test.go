@@ -59,6 +59,9 @@ func TestLiveEqualsPast(t *testing.T) {
 			store := filepath.Join(t.TempDir(), "store")
 			pl := newPlayer(t)
 			p := startProxy(t, store, pl.addr)
+			if !strings.HasPrefix(name, "32") { // its storm must stay as fast as it was; nonces order it
+				pl.proxy = p
+			}
 			pl.play("unix://"+p.socket, session(t, name))
 			p.stop(t)
 			same(t, name, "events", "--store", store)

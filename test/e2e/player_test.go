@@ -76,6 +76,9 @@ type player struct {
 	addr    string
 	arrived chan *end // streams that reached the server
 	streams map[uint64]*played
+	proxy   *proxy // when set, each message is awaited in its observer too
+	last    string // the kind of the last message
+	count   map[string]int
 }
 
 // end is the server's end of one stream.
@@ -99,7 +102,7 @@ func newPlayer(t *testing.T) *player {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &player{t: t, addr: lis.Addr().String(), arrived: make(chan *end), streams: map[uint64]*played{}}
+	p := &player{t: t, addr: lis.Addr().String(), arrived: make(chan *end), streams: map[uint64]*played{}, count: map[string]int{}}
 	p.srv = grpc.NewServer(grpc.ForceServerCodec(rawCodec{}), grpc.UnknownServiceHandler(p.handle), grpc.MaxRecvMsgSize(64<<20))
 	go func() { _ = p.srv.Serve(lis) }()
 	t.Cleanup(p.srv.Stop)
@@ -172,14 +175,28 @@ func (p *player) step(target string, l line) error {
 	case s == nil:
 		return nil
 	case l.Event == "request":
+		p.inOrder("xdsproxy_requests_total")
 		return s.request(l.Raw)
 	case l.Event == "response":
+		p.inOrder("xdsproxy_responses_total")
 		return s.response(l.Raw)
 	case l.Event == "close":
 		delete(p.streams, l.Stream)
 		return s.close(l)
 	}
 	return nil
+}
+
+// inOrder waits, where the direction changes, until the observer has read what
+// went the other way: it promises order within a direction, not across.
+func (p *player) inOrder(kind string) {
+	if p.proxy != nil && p.last != "" && p.last != kind {
+		for deadline := time.Now().Add(10 * time.Second); p.proxy.seen(p.last) < p.count[p.last] && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	p.last = kind
+	p.count[kind]++
 }
 
 func (p *player) open(target string, l line) error {

@@ -1,12 +1,17 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -57,6 +62,28 @@ func startProxy(t *testing.T, store, upstream string, more ...string) *proxy {
 		return err == nil
 	})
 	return p
+}
+
+var adminAddr = regexp.MustCompile(`"admin":"([^"]+)"`)
+
+// seen is how many messages of a kind the proxy's observer has counted.
+func (p *proxy) seen(metric string) int {
+	m := adminAddr.FindStringSubmatch(p.log.String())
+	if m == nil {
+		return -1
+	}
+	r, err := http.Get("http://" + m[1] + "/metrics")
+	if err != nil {
+		return -1
+	}
+	defer r.Body.Close()
+	n := -1
+	for sc := bufio.NewScanner(r.Body); sc.Scan(); {
+		if v, ok := strings.CutPrefix(sc.Text(), metric+" "); ok {
+			n, _ = strconv.Atoi(v)
+		}
+	}
+	return n
 }
 
 // stop ends the proxy as an orchestrator does, and fails unless it exits 0.
