@@ -34,6 +34,9 @@ func (r *Recorder) response(st *stream, s xds.Sighting) {
 }
 
 func (r *Recorder) entries(p *xds.Push, chunks []xds.Chunk, it *item) error {
+	if len(chunks) > 0 {
+		p.Resources = make([]xds.Entry, 0, len(chunks))
+	}
 	for _, c := range chunks {
 		if xds.Debug(p.Type) && c.State == xds.ChunkRaw { // may be all that the server knows
 			c = xds.Chunk{State: xds.ChunkTooLarge, Size: c.Size, Sum: xds.DigestOf(c.Raw)}

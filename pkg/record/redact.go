@@ -1,6 +1,6 @@
 package record
 
-//go:generate go run ./internal/redactgen redact_table.go
+//go:generate go run ./internal/gen redact_table.go
 
 import (
 	"crypto/hmac"

@@ -1,4 +1,4 @@
-// Command redactgen writes the table that pkg/record redacts by.
+// Command gen writes the table that pkg/record redacts by.
 package main
 
 import (
@@ -10,14 +10,14 @@ import (
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "redactgen:", err)
+		fmt.Fprintln(os.Stderr, "gen:", err)
 		os.Exit(1)
 	}
 }
 
 func run(args []string) error {
 	if len(args) != 1 {
-		return fmt.Errorf("usage: redactgen FILE")
+		return fmt.Errorf("usage: gen FILE")
 	}
 	src, err := redacttable.Generate()
 	if err != nil {
