@@ -177,7 +177,7 @@ func replayServer(t *testing.T) (addr string, streams chan grpc.ServerStream) {
 }
 
 // play runs a session of one stream through the proxy, line by line.
-func play(t *testing.T, proxy string, streams chan grpc.ServerStream, lines []played) {
+func play(t *testing.T, proxy string, streams chan grpc.ServerStream, lines []played, atEnd ...func()) {
 	t.Helper()
 	cc, err := grpc.NewClient("passthrough:///"+proxy, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -202,6 +202,9 @@ func play(t *testing.T, proxy string, streams chan grpc.ServerStream, lines []pl
 		if err != nil {
 			t.Fatalf("line %d: %v", i+1, err)
 		}
+	}
+	for _, f := range atEnd {
+		f()
 	}
 }
 
@@ -303,6 +306,69 @@ func checkStored(t *testing.T, dir string, want [][]byte, run int) {
 	}
 }
 
+// TestProxyAfterCrash starts on a store as a killed proxy leaves it: the streams
+// that were open have ended, and a gap says that something may be missing.
+func TestProxyAfterCrash(t *testing.T) {
+	dir, crashed := filepath.Join(t.TempDir(), "store"), filepath.Join(t.TempDir(), "crashed")
+	lines := readSession(t, "13-istio-filters")
+	lines = lines[:len(lines)-1] // the close
+	upstream, streams := replayServer(t)
+	p := startTestProxy(t, proxyOptions{upstream: upstream, store: dir})
+	var pushes int
+	play(t, p.said("listen"), streams, lines, func() {
+		awaitTrue(t, "the records", func() bool {
+			pushes = countKind(t, dir, xds.KindPush)
+			return pushes > 0 && pushes == countPlayed(lines) && countKind(t, dir, xds.KindAnswer) == pushes
+		})
+		if err := os.CopyFS(crashed, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	p.stop()
+	if n := countKind(t, crashed, xds.KindClose); n != 0 {
+		t.Fatalf("%d closes before", n)
+	}
+	p = startTestProxy(t, proxyOptions{upstream: upstream, store: crashed})
+	p.await(`"recording"`)
+	p.stop()
+	_, id, recs := storedRecords(t, crashed)
+	last := recs[len(recs)-1]
+	end := recs[len(recs)-2]
+	if last.Kind != xds.KindGap || last.Gap.Reason != "recorder was not running" || end.Kind != xds.KindClose || end.Sidecar != id || end.Stream == 0 {
+		t.Errorf("ends with %v %+v, %v %+v", end.Kind, end.Close, last.Kind, last.Gap)
+	}
+}
+
+func countPlayed(lines []played) (n int) {
+	for _, l := range lines {
+		if l.Event == "response" {
+			n++
+		}
+	}
+	return n
+}
+
+func countKind(t *testing.T, dir string, k xds.Kind) (n int) {
+	t.Helper()
+	r, err := store.OpenReader(dir)
+	if err != nil {
+		return 0
+	}
+	defer r.Close()
+	ids, err := r.Sidecars()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		for rec, err := range r.Records(id, 0) {
+			if err == nil && rec.Kind == k {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // TestProxyWithoutStore: a store that cannot be written is said, and traffic flows.
 func TestProxyWithoutStore(t *testing.T) {
 	dir := t.TempDir()
@@ -392,7 +458,8 @@ func TestJudge(t *testing.T) {
 	const body = `#!/bin/sh
 echo "$GOMEMLIMIT $*"
 [ -e "$0.once" ] || { : > "$0.once"; exit 3; }
-cat /proc/self/oom_score_adj
+until [ "$(cat /proc/self/oom_score_adj)" = 800 ]; do :; done
+echo 800
 exec sleep 60
 `
 	if err := os.WriteFile(script, []byte(body), 0o700); err != nil {
