@@ -168,17 +168,21 @@ type ownEdit struct {
 }
 
 func (s *side) ownEdit(id uint64, typ string) *ownEdit {
-	st, known := s.streams[id], true
-	if st == nil {
-		st, known = s.stream(id), false
-	}
-	if !known {
-		st.closed, st.old = true, true
-	}
+	st := s.known(id)
 	if _, ok := st.types[typ]; !ok {
 		st.types[typ] = interest{}
 	}
 	return &ownEdit{st: st, offered: st.offered.Edit(), accepted: st.accepted.Edit()}
+}
+
+// known is a stream of a base; one that the base does not list has ended.
+func (s *side) known(id uint64) *stream {
+	st := s.streams[id]
+	if st == nil {
+		st = s.stream(id)
+		st.closed, st.old = true, true
+	}
+	return st
 }
 
 func (e *ownEdit) add(typ string, en xds.BaseEntry) {
@@ -229,7 +233,7 @@ func (s *side) rewarm() {
 
 func (s *side) restorePush(b xds.BasePush, r xds.Record) {
 	p := &pending{number: b.Number, stream: b.Stream, typ: xds.Canonical(b.Type), nonce: b.Nonce, time: r.Time, full: b.Full, removed: b.Removed}
-	st := s.stream(b.Stream)
+	st := s.known(b.Stream)
 	for _, n := range b.Names {
 		d, ok := st.offered.Lookup(p.typ, n)
 		if !ok {

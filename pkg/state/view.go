@@ -20,7 +20,7 @@ type View struct {
 
 	LastPush    uint64    // number of the newest push
 	LastSeen    time.Time // of its newest record
-	Connected   bool      // a stream is open on which it asked for something
+	Connected   bool      // a stream of it is open
 	Incarnation int       // counted from where reading began
 
 	Uncertain  map[string]string // type -> why what is known of it may be wrong
@@ -73,7 +73,7 @@ func (f *Fold) View(id xds.Sidecar) (View, bool) {
 
 func (s *side) connected() bool {
 	for _, st := range s.streams {
-		if !st.closed && len(st.types) > 0 {
+		if !st.closed {
 			return true
 		}
 	}

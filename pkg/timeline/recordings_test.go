@@ -261,3 +261,42 @@ func eventsOf(es []timeline.Entry) string {
 	}
 	return b.String()
 }
+
+// TestDamagedHistories walks recordings with records lost, doubled and in another
+// order, under a clock that jumps: entries still join.
+func TestDamagedHistories(t *testing.T) {
+	for _, name := range small(t) {
+		src := history(t, name)
+		cfg := real(src)
+		for _, id := range sidecars(t, src) {
+			recs := recordsOf(t, src, id)
+			for seed := range uint64(5) {
+				var last *state.Snapshot
+				for _, e := range walk(cfg, damaged(recs, rand.New(rand.NewPCG(seed, 2)))) {
+					if !equal(e.Before, last) {
+						t.Errorf("%s, seed %d: #%d does not begin where the entry before ended", name, seed, e.First)
+					}
+					last = e.After
+				}
+			}
+		}
+	}
+}
+
+func damaged(recs []xds.Record, r *rand.Rand) []xds.Record {
+	var out []xds.Record
+	for _, rec := range recs {
+		switch p := r.Float64(); {
+		case p < 0.1:
+			continue
+		case p < 0.15:
+			out = append(out, rec)
+		case p < 0.2 && len(out) > 0:
+			rec, out[len(out)-1] = out[len(out)-1], rec
+		case p < 0.22:
+			rec.Time = rec.Time.Add(time.Duration(r.NormFloat64() * float64(time.Minute)))
+		}
+		out = append(out, rec)
+	}
+	return out
+}
