@@ -120,12 +120,16 @@ func (t *table) extras() error {
 		t.nodes[structName+"!"] = &node{name: structName + "!", kind: kinds[structName+"!"]}
 	}
 	t.nodes["google.rpc.Status"] = &node{name: "google.rpc.Status", rules: []rule{{num: 2, act: actText}, {num: 3, to: "google.protobuf.Any"}}}
-	// Its package needs a module that nothing else here does.
-	const core, otel = "envoy.config.core.v3.", "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig"
-	t.nodes[otel] = &node{name: otel, rules: []rule{
+	// Their packages need a module that nothing else here does.
+	const core = "envoy.config.core.v3."
+	const access = "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig"
+	const stats = "envoy.extensions.stat_sinks.open_telemetry.v3.SinkConfig"
+	t.nodes[access] = &node{name: access, rules: []rule{
 		{num: 1, to: "envoy.extensions.access_loggers.grpc.v3.CommonGrpcAccessLogConfig"},
 		{num: 7, to: core + "TypedExtensionConfig"}, {num: 8, to: core + "HttpService"}, {num: 9, to: core + "GrpcService"},
 		{num: 15, to: core + "TypedExtensionConfig"}}}
+	t.nodes[stats] = &node{name: stats, rules: []rule{{num: 1, to: core + "GrpcService"},
+		{num: 7, to: core + "TypedExtensionConfig"}, {num: 8, to: "xds.type.matcher.v3.Matcher"}, {num: 9, to: core + "HttpService"}}}
 	for _, name := range opaque {
 		t.nodes[name] = &node{name: name}
 	}
