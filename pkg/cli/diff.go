@@ -86,7 +86,9 @@ func (s *source) diff(id xds.Sidecar, r query.Range, o diffOptions) (DiffResult,
 	if len(points) == 0 {
 		return DiffResult{}, err
 	}
-	s.broke(err)
+	if err := s.partial(err); err != nil {
+		return DiffResult{}, err
+	}
 	for _, p := range points {
 		if p.Err != nil {
 			return DiffResult{}, revisionFailure(p.Err)

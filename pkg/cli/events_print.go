@@ -16,6 +16,7 @@ type eventPrinter struct {
 	width  int
 	all    []xds.Event // json, yaml: printed by close
 	asList bool
+	day    string // printed last
 }
 
 // EventList is what `events -o json` and `-o yaml` print.
@@ -58,14 +59,26 @@ func (p *eventPrinter) close() error {
 	return Emit(p.w, p.format, EventList{APIVersion: xds.APIVersion, Events: p.all})
 }
 
+// line prints an event in one line; the date stands above, where it changes, but
+// for -o short, whose lines stand alone.
 func (p *eventPrinter) line(e xds.Event) error {
 	sev := p.color.Severity(e.Severity) + strings.Repeat(" ", max(0, 8-len(e.Severity)))
 	what := string(e.Kind)
 	if e.Ports != "" {
 		what += " " + e.Ports
 	}
-	_, err := fmt.Fprintf(p.w, "%s  %-5s  %s  %s  %s\n",
-		e.Time.UTC().Format("2006-01-02 15:04:05"), e.Push, sev, p.color.Bold(what), e.Sidecar)
+	at := e.Time.UTC()
+	clock := at.Format("2006-01-02 15:04:05")
+	if p.format != FormatShort {
+		clock = at.Format("15:04:05")
+		if day := at.Format("2006-01-02"); day != p.day {
+			p.day = day
+			if _, err := fmt.Fprintln(p.w, p.color.Dim(day)); err != nil {
+				return err
+			}
+		}
+	}
+	_, err := fmt.Fprintf(p.w, "%s  %-5s  %s  %s  %s\n", clock, e.Push, sev, p.color.Bold(what), e.Sidecar)
 	return err
 }
 

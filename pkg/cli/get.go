@@ -149,7 +149,9 @@ func (s *source) at(id xds.Sidecar, rev query.Revision) (query.Point, error) {
 	if len(as) == 0 {
 		return query.Point{}, err
 	}
-	s.broke(err)
+	if err := s.partial(err); err != nil {
+		return query.Point{}, err
+	}
 	if as[0].Err != nil {
 		return query.Point{}, revisionFailure(as[0].Err)
 	}

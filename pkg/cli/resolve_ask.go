@@ -119,7 +119,9 @@ func (k *asker) ask(id xds.Sidecar, q question) (ResolveAnswer, error) {
 	if len(points) == 0 {
 		return ResolveAnswer{}, err
 	}
-	k.src.broke(err)
+	if err := k.src.partial(err); err != nil {
+		return ResolveAnswer{}, err
+	}
 	return k.answer(a, points)
 }
 

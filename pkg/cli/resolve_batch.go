@@ -122,7 +122,9 @@ func (k *asker) points(id xds.Sidecar, lines []*batchLine) error {
 	if len(points) == 0 {
 		return err
 	}
-	k.src.broke(err)
+	if err := k.src.partial(err); err != nil {
+		return err
+	}
 	for _, l := range lines {
 		n := len(l.asked.revs)
 		l.points, points = points[:n], points[n:]

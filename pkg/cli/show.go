@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -49,6 +50,9 @@ func runShow(ctx context.Context, app *App, o showOptions, args []string) error 
 		return src.end(err)
 	}
 	d, err := src.read.Push(id, rev)
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
 	if err != nil {
 		return src.end(revisionFailure(err))
 	}

@@ -51,7 +51,7 @@ func (f *sourceFlags) open(ctx context.Context, app *App) (*source, error) {
 	if f.file != "" && f.store != "" {
 		return nil, Usagef("one of them", "--file and --store exclude each other")
 	}
-	s, err := f.find(ctx, app)
+	s, err := f.find(app)
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +65,7 @@ func (f *sourceFlags) open(ctx context.Context, app *App) (*source, error) {
 		return nil, s.failure(err)
 	}
 	s.labels = query.Labels(s.sidecars)
+	s.Source = interruptible(ctx, s.Source)
 	cfg := query.Config{Source: s.Source, Static: s.static}
 	if s.dump != nil {
 		cfg.Resolved, cfg.Lost4 = s.dump.Resolved, s.dump.Lost4
@@ -76,7 +77,7 @@ func (f *sourceFlags) open(ctx context.Context, app *App) (*source, error) {
 	return s, nil
 }
 
-func (f *sourceFlags) find(_ context.Context, app *App) (*source, error) {
+func (f *sourceFlags) find(app *App) (*source, error) {
 	if f.file != "" {
 		return openFile(app, f.file)
 	}
@@ -175,6 +176,16 @@ func (s *source) broke(err error) {
 	if err != nil && s.broken == nil {
 		s.broken = err
 	}
+}
+
+// partial notes that the history broke off, so that what stands before can be used;
+// an interruption is returned: nobody waits for that.
+func (s *source) partial(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	s.broke(err)
+	return nil
 }
 
 // end is how a command ends: with its own error, or with that of a history that

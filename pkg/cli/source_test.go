@@ -153,3 +153,15 @@ func TestEventsFollow(t *testing.T) {
 		t.Errorf("told again\n%s", again)
 	}
 }
+
+func TestInterruptedWhileReading(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, args := range []string{"log", "events", "get listener", "diff 1..2", "resolve 10.0.0.1:80", "show 3", "ps"} {
+		var out, errs strings.Builder
+		exit := Main(ctx, testApp(&out, &errs), append(strings.Fields(args), "-q", "--file", session01))
+		if exit != ExitInterrupted || out.Len() > 0 && args != "ps" || errs.Len() > 0 {
+			t.Errorf("%s: exit %d, %q, %q", args, exit, out.String(), errs.String())
+		}
+	}
+}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -51,7 +52,7 @@ func (t *Table) line(row []string, widths []int) string {
 		if i > 0 {
 			b.WriteString(strings.Repeat(" ", t.gap()))
 		}
-		if contains(t.Right, i) {
+		if slices.Contains(t.Right, i) {
 			b.WriteString(pad + cell)
 		} else {
 			b.WriteString(cell + pad)
@@ -93,15 +94,6 @@ func (t *Table) widths() []int {
 		ws[flex] = max(ws[flex]-over, 8)
 	}
 	return ws
-}
-
-func contains(xs []int, x int) bool {
-	for _, y := range xs {
-		if x == y {
-			return true
-		}
-	}
-	return false
 }
 
 // seen is the width of s on a terminal: escape sequences count nothing.

@@ -2,6 +2,7 @@ package query
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -56,14 +57,7 @@ func (r *Reader) At(id xds.Sidecar, rev Revision) (Point, error) {
 	if len(as) == 0 {
 		return Point{}, err
 	}
-	return as[0].Point, cmpErr(as[0].Err, err)
-}
-
-func cmpErr(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
+	return as[0].Point, errors.Join(as[0].Err, err)
 }
 
 // AtMany is At for many revisions with one pass over the history; answers come in
@@ -89,7 +83,7 @@ func (r *Reader) AtMany(id xds.Sidecar, revs []Revision) ([]Answer, error) {
 		asks = append(asks, ask{target: t, to: &out[i].Point})
 	}
 	foldErr := r.fold(x, asks)
-	return out, cmpErr(err, foldErr)
+	return out, cmp.Or(err, foldErr)
 }
 
 // check says whether the history reaches t.

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/xdsproxy/xdsproxy/pkg/record"
 	"github.com/xdsproxy/xdsproxy/pkg/state"
 	"github.com/xdsproxy/xdsproxy/pkg/store"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -218,5 +219,66 @@ func TestWalkCannotFollowAFile(t *testing.T) {
 		if err != nil && !errors.Is(err, ErrCannotFollow) {
 			t.Error(err)
 		}
+	}
+}
+
+// twice is a history and the same again two hours later, as the life of another
+// stream whose pushes go on counting.
+func twice(t *testing.T, src Source, id xds.Sidecar) *record.Memory {
+	t.Helper()
+	out := new(record.Memory)
+	for _, later := range []time.Duration{0, 2 * time.Hour} {
+		for rec := range src.Records(id, 0) {
+			bodies := bodiesOf(t, src, rec)
+			if later > 0 {
+				rec = shifted(rec, later)
+			}
+			if err := out.Append([]xds.Record{rec}, bodies); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return out
+}
+
+func shifted(rec xds.Record, by time.Duration) xds.Record {
+	const pushes, streams = 1000, 1000
+	rec.Time = rec.Time.Add(by)
+	rec.Stream += streams
+	if rec.Push != nil {
+		p := *rec.Push
+		p.Number += pushes
+		rec.Push = &p
+	}
+	if rec.Answer != nil && rec.Answer.Push > 0 {
+		a := *rec.Answer
+		a.Push += pushes
+		rec.Answer = &a
+	}
+	return rec
+}
+
+// TestWalkSinceStartsLate: it begins at a base, and tells what a walk from the
+// beginning tells.
+func TestWalkSinceStartsLate(t *testing.T) {
+	first := recording(t, "01-seed-mysql-delta")
+	id := only1(t, first)
+	src := twice(t, first, id)
+	r := New(Config{Source: openStore(t, stored(t, src, id))})
+	end, err := r.End(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	since := end.Add(-time.Hour)
+	n, all := 0, 0
+	late := told(t, r, WalkOptions{Since: since, OnRecord: func(xds.Record) { n++ }})
+	whole := told(t, r, WalkOptions{OnRecord: func(xds.Record) { all++ }})
+	whole = slices.DeleteFunc(whole, func(e xds.Event) bool { return e.Time.Before(since) })
+	late = slices.DeleteFunc(late, func(e xds.Event) bool { return e.Time.Before(since) })
+	if d := cmp.Diff(whole, late); d != "" || len(whole) == 0 {
+		t.Errorf("whole - late +:\n%s", d)
+	}
+	if n >= all*3/4 {
+		t.Errorf("read %d of %d records", n, all)
 	}
 }
