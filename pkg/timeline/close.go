@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -20,7 +21,7 @@ func (s *side) close(rule Rule, at time.Time) Entry {
 func (s *side) closeAs(rule Rule, at time.Time, after *state.Snapshot) Entry {
 	g := s.group
 	e := Entry{ID: s.id, Incarnation: s.life, First: g.first.Number, Last: g.last().Number, Time: g.first.Time, Closed: at, Rule: rule,
-		Settled: rule != Limit && rule != Ended, Baseline: s.baseline, Before: s.settled, After: after, Uncertain: s.uncertain(),
+		Settled: rule != Limit && rule != Ended, Baseline: s.baseline, Before: s.settled, After: after, Uncertain: s.uncertain(g.doubts),
 		fork: g.fork, recs: g.recs}
 	for _, p := range g.pushes {
 		e.Pushes = append(e.Pushes, p.Number)
@@ -126,9 +127,15 @@ func (s *side) baselineInput(in *judge.Input, e Entry, ready bool) {
 }
 
 // uncertain lists why what is told may be wrong: "#40 gap: queue full (LDS, CDS)".
-func (s *side) uncertain() []string {
+// What is compared with something uncertain is uncertain too.
+func (s *side) uncertain(before map[string]string) []string {
+	doubts := maps.Clone(before)
+	if doubts == nil {
+		doubts = map[string]string{}
+	}
+	maps.Copy(doubts, s.view().Uncertain)
 	types := map[string][]string{}
-	for typ, why := range s.view().Uncertain {
+	for typ, why := range doubts {
 		types[why] = append(types[why], xds.ShortType(typ))
 	}
 	var out []string

@@ -53,7 +53,8 @@ type Entry struct {
 }
 
 // PushState is what takes traffic after one push of a group, with its answer
-// applied right at it.
+// applied right at it. A group that a late answer opened begins with the push
+// that it answers, without Type.
 type PushState struct {
 	Number uint64
 	Time   time.Time
@@ -67,20 +68,17 @@ func (e Entry) Steps() []PushState {
 	if e.fork == nil {
 		return nil
 	}
-	return steps(e.ID, e.fork, e.recs)
-}
-
-func steps(id xds.Sidecar, from *state.Fold, recs []xds.Record) []PushState {
 	var out []PushState
-	f := from.Fork(id)
-	for _, r := range state.Reorder(recs) {
-		if r.Kind == xds.KindPush && r.Push != nil {
+	f := e.fork.Fork(e.ID)
+	for _, r := range state.Reorder(e.recs) {
+		switch {
+		case r.Kind == xds.KindPush && r.Push != nil:
 			out = append(out, PushState{Number: r.Push.Number, Time: r.Time, Type: r.Push.Type})
+		case len(out) == 0: // a late answer: it belongs to a push before the group
+			out = append(out, PushState{Number: e.First, Time: e.Time})
 		}
 		f.Apply(r)
-		if len(out) > 0 {
-			out[len(out)-1].Active = f.Active(id)
-		}
+		out[len(out)-1].Active = f.Active(e.ID)
 	}
 	return out
 }

@@ -84,7 +84,7 @@ func (s *side) tell(facts []judge.Fact) []Entry {
 	}
 	at := facts[0].Push
 	e := Entry{ID: s.id, Incarnation: s.life, First: at.Number, Last: at.Number, Time: at.Time, Closed: at.Time, Settled: true,
-		Before: s.settled, After: s.settled, Uncertain: s.uncertain()}
+		Before: s.settled, After: s.settled, Uncertain: s.uncertain(nil)}
 	in := s.input(&group{facts: facts}, &e)
 	e.Events = s.w.cfg.Judge(in)
 	s.keepNACKs(in)

@@ -45,6 +45,7 @@ type group struct {
 	endpoints  bool              // nothing but endpoints under the old version so far
 	held       int               // pushes of types that hold
 	facts      []judge.Fact
+	doubts     map[string]string // type -> why it was uncertain when the group opened
 }
 
 // opens reports whether a record begins a group.
@@ -56,7 +57,7 @@ func (s *side) open(r xds.Record) {
 	s.group = &group{
 		before: s.w.fold.Accepted(s.id), lastActive: s.w.fold.Active(s.id), fork: s.w.fold.Fork(s.id),
 		first: judge.PushRef{Number: r.Push.Number, Time: r.Time}, opened: s.clock, stirred: s.clock,
-		waits: map[uint64]uint64{}, versions: map[string]string{}, endpoints: true,
+		waits: map[uint64]uint64{}, versions: map[string]string{}, endpoints: true, doubts: s.view().Uncertain,
 	}
 }
 
@@ -68,7 +69,7 @@ func (s *side) openLate(r xds.Record, fork *state.Fold) {
 		first = judge.PushRef{Number: r.Answer.Push, Time: r.Time}
 	}
 	s.group = &group{before: fork.Accepted(s.id), fork: fork, first: first, opened: s.clock, stirred: s.clock,
-		waits: map[uint64]uint64{}, versions: map[string]string{}}
+		waits: map[uint64]uint64{}, versions: map[string]string{}, doubts: s.view().Uncertain}
 }
 
 // add folds a record into the group.

@@ -45,7 +45,7 @@ func (s *side) storm(r xds.Record) []Entry {
 
 func (s *side) retell(t toldNACK, r xds.Record) Entry {
 	e := Entry{ID: s.id, Incarnation: s.life, First: t.first.Number, Last: t.last.Number, Time: t.fact.Push.Time, Closed: r.Time,
-		Settled: t.settled, Before: s.settled, After: s.settled, Uncertain: s.uncertain()}
+		Settled: t.settled, Before: s.settled, After: s.settled, Uncertain: s.uncertain(nil)}
 	in := s.input(&group{first: t.first, pushes: []judge.PushRef{t.last}, facts: []judge.Fact{t.fact}}, &e)
 	e.Events = s.w.cfg.Judge(in)
 	for i := range e.Events {
