@@ -122,13 +122,14 @@ func TestRealEnvoyAgrees(t *testing.T) {
 	}
 	startWitness(t)
 	control := startEnvoy(t)
-	right, unknown := 0, map[string]int{}
+	right, unknown, kinds := 0, map[string]int{}, map[xds.VerdictKind]int{}
 	rapid.Check(t, func(rt *rapid.T) {
 		dump := control.apply(t, configuration(rt))
 		view := evaluate(t, dump)
 		qs := questions(rt, *perConfiguration)
 		for i, o := range probeAll(qs) {
 			v := view.Resolve(qs[i].dst, source(qs[i].dst), qs[i].sig)
+			kinds[v.Kind]++
 			switch {
 			case v.Kind == xds.Unknown:
 				unknown[v.Reason]++
@@ -146,7 +147,7 @@ func TestRealEnvoyAgrees(t *testing.T) {
 		n += k
 		t.Logf("unknown %d: %s", k, reason)
 	}
-	t.Logf("live Envoy: right %d, unknown %d, wrong 0", right, n)
+	t.Logf("live Envoy: right %d, unknown %d, wrong 0; verdicts %v", right, n, kinds)
 	if right == 0 {
 		t.Fatal("nothing was compared")
 	}
