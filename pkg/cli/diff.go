@@ -42,7 +42,7 @@ Exits with 1 when anything differs.`,
 		Args: cobra.RangeArgs(0, 2),
 		RunE: func(cmd *cobra.Command, args []string) error { return runDiff(cmd.Context(), app, o, args) },
 	}
-	o.source.bind(cmd)
+	o.source.bind(app, cmd)
 	o.which.bind(cmd)
 	cmd.Flags().StringSliceVar(&o.types, "type", nil, "only changes of these types: lds, cds, rds, eds, ... or a type URL")
 	cmd.Flags().BoolVar(&o.exitCode, "exit-code", true, "with =false, exit with 0 when something differs")

@@ -44,7 +44,7 @@ get out. Without SIDECAR, those of all sidecars.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runEvents(cmd.Context(), app, o, args) },
 	}
-	o.source.bind(cmd)
+	o.source.bind(app, cmd)
 	o.span.bind(cmd, "events")
 	f := cmd.Flags()
 	f.BoolVarP(&o.all, "all-namespaces", "A", false, "the sidecars of all namespaces (the default without -n)")

@@ -34,7 +34,7 @@ sidecars (a range of pushes needs one).`,
 		Args:    cobra.MaximumNArgs(2),
 		RunE:    func(cmd *cobra.Command, args []string) error { return runExport(cmd.Context(), app, o, args) },
 	}
-	o.source.bind(cmd)
+	o.source.bind(app, cmd)
 	cmd.Flags().StringVar(&o.since, "since", "", "from then on: 10m, 2h, 1d before now (of a file: before its end), or a time")
 	cmd.Flags().StringVar(&o.until, "until", "", "until then")
 	cmd.Flags().StringVarP(&o.out, "output", "o", "-", "`FILE` to write; .gz and .zst are compressed")

@@ -106,7 +106,7 @@ func (k getKind) command(app *App) *cobra.Command {
 		Args:    cobra.MaximumNArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return runGet(cmd.Context(), app, k, o, args) },
 	}
-	o.source.bind(cmd)
+	o.source.bind(app, cmd)
 	o.which.bind(cmd)
 	cmd.Flags().StringVar(&o.at, "at", "HEAD", "revision")
 	k.flags(cmd, &o)

@@ -33,7 +33,7 @@ events that began with it (!). -p adds the changed resources.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runLog(cmd.Context(), app, o, args) },
 	}
-	o.source.bind(cmd)
+	o.source.bind(app, cmd)
 	o.span.bind(cmd, "pushes")
 	f := cmd.Flags()
 	f.BoolVarP(&o.patch, "patch", "p", false, "show the changed resources of each push")

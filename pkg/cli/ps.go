@@ -60,7 +60,7 @@ an ACK, ! rejected, ? not answered yet.`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return runPs(cmd.Context(), app, o, args) },
 	}
-	o.source.bind(cmd)
+	o.source.bind(app, cmd)
 	cmd.Flags().BoolVarP(&o.all, "all-namespaces", "A", false, "the sidecars of all namespaces (the default without -n)")
 	cmd.Flags().StringVar(&o.since, "since", "", "count rejections and events since then (default: 1h before now; of a file: all)")
 	bindOutput(cmd, &o.output, FormatTable, FormatWide, FormatShort, FormatJSON, FormatJSONL, FormatYAML)

@@ -42,7 +42,7 @@ With --batch, questions are read as JSON lines, and each gets one answer line:
 		Args: cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error { return runResolve(cmd.Context(), app, o, args) },
 	}
-	o.source.bind(cmd)
+	o.source.bind(app, cmd)
 	o.which.bind(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.signal, "signal", "", "what the client says first: "+signalWords())

@@ -26,7 +26,7 @@ and -o yaml print them decoded.`,
 		Args:    cobra.MaximumNArgs(2),
 		RunE:    func(cmd *cobra.Command, args []string) error { return runShow(cmd.Context(), app, o, args) },
 	}
-	o.source.bind(cmd)
+	o.source.bind(app, cmd)
 	bindOutput(cmd, &o.output, FormatTable, FormatWide, FormatShort, FormatJSON, FormatJSONL, FormatYAML)
 	return cmd
 }

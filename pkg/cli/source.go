@@ -21,12 +21,13 @@ type sourceFlags struct {
 	file, store, bootstrap, namespace string
 }
 
-func (f *sourceFlags) bind(cmd *cobra.Command) {
+func (f *sourceFlags) bind(app *App, cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.file, "file", "", "read a transcript or an Envoy config_dump (plain, gzip, zstd; - for standard input)")
 	fl.StringVar(&f.store, "store", "", "read the store in `DIR` (default: $XDSPROXY_STORE, /var/lib/xdsproxy, $XDG_STATE_HOME/xdsproxy)")
 	fl.StringVar(&f.bootstrap, "bootstrap", "", "bootstrap (JSON) or config_dump `FILE` that names the static clusters")
 	fl.StringVarP(&f.namespace, "namespace", "n", "", "namespace of the sidecar")
+	cmd.ValidArgsFunction = f.complete(app)
 }
 
 // source is an opened history and what was said about it.
