@@ -301,7 +301,7 @@ func TestHeaderLimits(t *testing.T) {
 	h.up.headers(1, false, requestHead(adsSotW, kv...)...)
 	h.up.headers(3, false, requestHead(adsDelta, kv[:20]...)...)
 	opens := ofKind(tap.seen, xds.SawOpen)
-	if len(opens) != 2 || opens[1].Open.Method != adsDelta || len(opens[0].Open.Metadata) > 260 || len(opens[0].Open.Metadata) < 200 {
+	if len(opens) != 2 || opens[1].Open.Method != adsDelta || len(opens[0].Open.Metadata) != maxMetadata {
 		t.Fatalf("saw %v", tap.kinds())
 	}
 }
@@ -312,7 +312,7 @@ func TestCloses(t *testing.T) {
 		want xds.Close
 	}{
 		"trailers": {func(h *handmade) {
-			h.down.headers(1, true, "grpc-status", "14", "grpc-message", "go%20away%21", "x-t", "1")
+			h.down.headers(1, true, "grpc-status", "14", "grpc-message", "go%20away%21", "x-t", "1", "grpc-status-details-bin", "CAM")
 		},
 			xds.Close{By: "server", Code: "Unavailable", Message: "go away!"}},
 		"ok":           {func(h *handmade) { h.down.headers(1, true, "grpc-status", "0") }, xds.Close{By: "server", Code: "OK"}},
@@ -341,6 +341,9 @@ func TestCloses(t *testing.T) {
 			got := *closes[0].Close
 			if got.By != c.want.By || got.Code != c.want.Code || got.Message != c.want.Message {
 				t.Errorf("got %+v", got)
+			}
+			if len(got.Trailer["grpc-status-details-bin"]) != 0 {
+				t.Errorf("trailer %v", got.Trailer)
 			}
 			if v, ok := got.Trailer["x-t"]; name == "trailers" && (!ok || len(v) != 0) {
 				t.Errorf("trailer %v", got.Trailer)

@@ -92,14 +92,22 @@ func (l headerList) metadata() map[string][]string {
 	m := map[string][]string{}
 	for _, f := range l {
 		switch {
-		case slices.Contains(hidden, f.Name):
-		case slices.Contains(shown, f.Name) || strings.HasPrefix(f.Name, "grpc-"):
+		case slices.Contains(hidden, f.Name) || len(m) == maxMetadata && m[f.Name] == nil:
+		case showable(f.Name):
 			m[f.Name] = append(m[f.Name], f.Value)
 		case m[f.Name] == nil:
 			m[f.Name] = []string{}
 		}
 	}
 	return m
+}
+
+// maxMetadata bounds the names that are kept of one block.
+const maxMetadata = 128
+
+// showable: binary values could not be searched for secrets.
+func showable(name string) bool {
+	return slices.Contains(shown, name) || strings.HasPrefix(name, "grpc-") && !strings.HasSuffix(name, "-bin")
 }
 
 // close reads how the server ended a stream (gRPC over HTTP/2, "Responses").

@@ -17,7 +17,8 @@ type inspector struct {
 	seed    uint64
 	budget  *budget
 	flight  *flight
-	scratch scratchPool
+	scratch slicePool[byte]  // for resources that span reads
+	briefs  slicePool[brief] // for messages
 }
 
 // keyOf is the identity of a resource within this process. The seed keeps

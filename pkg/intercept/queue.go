@@ -14,7 +14,7 @@ import (
 const maxLosses = 1024
 
 // Queue stands between the observers and one recorder. It is bounded in bytes
-// (Sighting.Bytes) and never makes an observer wait. When it is full:
+// (Sighting.Bytes, and the texts of what has no message) and never makes an observer wait. When it is full:
 //
 //  1. The newcomer loses its bodies: raw resources become bodyless, with name,
 //     type and key, and the push stays. The newest gives way, because what was
@@ -67,19 +67,42 @@ func (q *Queue) Offer(s xds.Sighting) bool {
 		return false
 	}
 	defer q.signal()
-	if len(q.losses) > 0 && !q.tellLosses(s.Bytes()) && !control(s) {
+	if len(q.losses) > 0 && !q.tellLosses(cost(s)) && !control(s) {
 		q.lose(s)
 		return false
 	}
-	if q.bytes+s.Bytes() > q.limit(s) {
+	if q.bytes+cost(s) > q.limit(s) {
 		s = q.strip(s)
 	}
-	if q.bytes+s.Bytes() > q.limit(s) {
+	if q.bytes+cost(s) > q.limit(s) {
 		q.lose(s)
 		return false
 	}
 	q.push(s)
 	return true
+}
+
+// cost is what s takes while it waits.
+func cost(s xds.Sighting) int {
+	n := s.Bytes() + len(s.Reason)
+	if s.Open != nil {
+		n += len(s.Open.Method) + metadataCost(s.Open.Metadata)
+	}
+	if s.Close != nil {
+		n += len(s.Close.Message) + metadataCost(s.Close.Trailer)
+	}
+	return n
+}
+
+func metadataCost(m map[string][]string) int {
+	n := 0
+	for k, vs := range m {
+		n += 64 + len(k)
+		for _, v := range vs {
+			n += 16 + len(v)
+		}
+	}
+	return n
 }
 
 func control(s xds.Sighting) bool { return s.Msg == nil }
@@ -93,7 +116,7 @@ func (q *Queue) limit(s xds.Sighting) int {
 
 func (q *Queue) push(s xds.Sighting) {
 	q.items = append(q.items, s)
-	q.bytes += s.Bytes()
+	q.bytes += cost(s)
 	q.stats.QueueBytes.Store(int64(q.bytes))
 }
 
@@ -141,7 +164,7 @@ func (q *Queue) lose(s xds.Sighting) {
 // tellLosses queues a gap for each stream that lost something, if there is room
 // for all of them and for extra bytes more.
 func (q *Queue) tellLosses(extra int) bool {
-	if q.bytes+extra+256*len(q.losses) > q.max {
+	if q.bytes+extra+320*len(q.losses) > q.max {
 		return false
 	}
 	for _, k := range q.order {
@@ -190,7 +213,7 @@ func (q *Queue) pop() (s xds.Sighting, ok, closed bool) {
 	s = q.items[q.head]
 	q.items[q.head] = xds.Sighting{}
 	q.head++
-	q.bytes -= s.Bytes()
+	q.bytes -= cost(s)
 	q.stats.QueueBytes.Store(int64(q.bytes))
 	q.compact()
 	return s, true, false

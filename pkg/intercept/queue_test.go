@@ -80,7 +80,7 @@ func TestQueueTellsLosses(t *testing.T) {
 
 // TestQueueGapInPlace: after a loss nothing overtakes its gap.
 func TestQueueGapInPlace(t *testing.T) {
-	q := NewQueue(1000, nil)
+	q := NewQueue(1200, nil)
 	for q.Offer(response1(1, 10)) {
 	}
 	_, _ = q.Next(t.Context())

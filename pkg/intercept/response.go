@@ -53,7 +53,7 @@ type response struct {
 }
 
 func newResponse(in *inspector, size uint64, shape func() shape, digest bool) *response {
-	r := &response{in: in, size: int(size), shape: shape, share: share{from: in.budget}}
+	r := &response{in: in, size: int(size), shape: shape, share: share{from: in.budget}, brief: in.briefs.get()}
 	r.tok.reset(size)
 	if digest {
 		r.sum = sha256.New()
@@ -228,6 +228,7 @@ func (r *response) drop() {
 		}
 	}
 	r.full = nil
+	r.brief = r.in.briefs.put(r.brief)
 	if r.scratch != nil {
 		r.scratch = r.in.scratch.put(r.scratch)
 	}
@@ -268,20 +269,20 @@ func (l *long) chunk() xds.Chunk {
 	return c
 }
 
-// scratchPool lends buffers for resources that span reads.
-type scratchPool struct{ pool sync.Pool }
+// slicePool lends slices that grow, within limits.
+type slicePool[T any] struct{ pool sync.Pool }
 
-const maxPooled = 256 << 10
+const maxPooled = 64 << 10 // elements
 
-func (p *scratchPool) get() []byte {
-	if b, ok := p.pool.Get().(*[]byte); ok {
+func (p *slicePool[T]) get() []T {
+	if b, ok := p.pool.Get().(*[]T); ok {
 		return (*b)[:0]
 	}
-	return make([]byte, 0, 4<<10)
+	return nil
 }
 
 // put takes b back and returns nil, for the field that held it.
-func (p *scratchPool) put(b []byte) []byte {
+func (p *slicePool[T]) put(b []T) []T {
 	if cap(b) > 0 && cap(b) <= maxPooled {
 		b = b[:0]
 		p.pool.Put(&b)

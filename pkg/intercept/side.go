@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -229,7 +230,7 @@ func (s *Side) requestHeaders(st *stream, list headerList) {
 	if st.isOpen() {
 		return
 	}
-	path := list.get(":path")
+	path, _, _ := strings.Cut(list.get(":path"), "?")
 	st.up.head(list)
 	st.open(kindOf(path, list.get("content-type")), &xds.Open{Method: path, Metadata: list.metadata(), Peer: s.conn.peer, Conn: s.conn.num}, s.at)
 }
