@@ -39,11 +39,6 @@ func (s *share) take(n int) bool {
 	return true
 }
 
-func (s *share) give(n int) {
-	s.held -= n
-	s.from.give(n)
-}
-
 // release gives everything back.
 func (s *share) release() {
 	if s.held != 0 {

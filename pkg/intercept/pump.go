@@ -74,11 +74,11 @@ func (s *rawSource) read() ([]byte, error) {
 		s.buf = s.pool.get()
 		for {
 			n, err = syscall.Read(int(fd), *s.buf)
-			if err != syscall.EINTR {
+			if !errors.Is(err, syscall.EINTR) {
 				break
 			}
 		}
-		if err == syscall.EAGAIN {
+		if errors.Is(err, syscall.EAGAIN) {
 			s.release()
 			return false
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"math/big"
 	"net"
@@ -87,7 +88,7 @@ func TestUpstreamTLSRefused(t *testing.T) {
 		_, err = client.Read(make([]byte, 1))
 		_ = client.Close()
 	}
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("%v, want a reset", err)
 	}
 	eventually(t, func() bool { return stats.DialFailures.Load() == 1 })
