@@ -140,18 +140,3 @@ func (s *Snapshot) Without(typ, name string) *Snapshot {
 	e.Delete(typ, name)
 	return e.Done()
 }
-
-// WithoutType returns s less all resources of a type.
-func (s *Snapshot) WithoutType(typ string) *Snapshot {
-	t := s.table(typ)
-	if t == nil {
-		return s
-	}
-	out := &Snapshot{tables: make([]table, 0, len(s.tables)-1)}
-	for _, o := range s.tables {
-		if o.typ != t.typ {
-			out.tables = append(out.tables, o)
-		}
-	}
-	return out
-}

@@ -224,8 +224,9 @@ func told(e timeline.Entry) string {
 	var b strings.Builder
 	head := []string{fmt.Sprintf("%v", e.Pushes)}
 	if e.Rule != "" {
-		head = append(head, string(e.Rule), "at", fmt.Sprintf("%.2f", e.Closed.Sub(start).Seconds()))
+		head = append(head, string(e.Rule))
 	}
+	head = append(head, "at", fmt.Sprintf("%.2f", e.Closed.Sub(start).Seconds()))
 	if e.Baseline {
 		head = append(head, fmt.Sprintf("baseline of life %d", e.Incarnation))
 	}
