@@ -21,6 +21,7 @@ type intercept struct {
 	exclude      []netip.Prefix
 	include      []netip.Prefix // nil = everything
 	allV4, allV6 bool
+	dns          bool // port 53 goes to the agent
 }
 
 const annotation = "traffic.sidecar.istio.io/"
@@ -29,6 +30,7 @@ func newIntercept(n *corev3.Node) intercept {
 	r := intercept{allV4: true, allV6: true}
 	meta := n.GetMetadata().GetFields()
 	r.none = meta["INTERCEPTION_MODE"].GetStringValue() == "NONE"
+	r.dns = meta["DNS_CAPTURE"].GetStringValue() == "true"
 	r.known = strings.HasPrefix(n.GetId(), "sidecar~")
 	notes := meta["ANNOTATIONS"].GetStructValue().GetFields()
 	get := func(k string) string { return strings.TrimSpace(text(notes[annotation+k])) }
@@ -80,6 +82,8 @@ func (r intercept) passes(dst netip.AddrPort) string {
 	switch {
 	case slices.Contains(r.excludePorts, dst.Port()):
 		return "port " + strconv.Itoa(int(dst.Port())) + " is excluded from interception"
+	case r.dns && dst.Port() == 53:
+		return "DNS is captured: port 53 goes to the agent"
 	case a == localhost || a == netip.IPv6Loopback():
 		return "the loopback address is not intercepted"
 	case slices.ContainsFunc(r.exclude, contains):
@@ -95,6 +99,9 @@ func (r intercept) passes(dst netip.AddrPort) string {
 // points adds the addresses and ports at which interception changes.
 func (r intercept) points(f *facets) {
 	f.ports = append(append(f.ports, r.excludePorts...), r.includePorts...)
+	if r.dns {
+		f.ports = append(f.ports, 53)
+	}
 	f.prefixes = append(append(f.prefixes, r.exclude...), r.include...)
 	f.prefixes = append(f.prefixes, netip.PrefixFrom(localhost, 32), netip.PrefixFrom(netip.IPv6Loopback(), 128))
 }

@@ -1,7 +1,6 @@
 package traffic
 
 import (
-	"net/netip"
 	"strings"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -180,10 +179,4 @@ func (r *request) absolute() {
 		r.host, r.path = rest[:i], rest[i:]
 	}
 	r.hasHost = true
-}
-
-// isLiteral reports an IP address in a host.
-func isLiteral(h string) bool {
-	_, err := netip.ParseAddr(strings.Trim(h, "[]"))
-	return err == nil
 }

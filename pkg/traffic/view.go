@@ -98,8 +98,14 @@ func (v *View) keys() keyView {
 }
 
 func (v *View) build() {
+	v.engine.mu.Lock()
+	p := v.parent
+	if p != nil && p.table == nil {
+		p = nil // nobody asked it; it may be asked right now
+	}
+	v.engine.mu.Unlock()
 	var t *keyTable
-	if p := v.parent; p != nil && p.table != nil && v.near(p) {
+	if p != nil && v.near(p) {
 		t = v.update(p)
 	} else {
 		t = v.scratch()
