@@ -49,9 +49,14 @@ func (s *source) resources(p query.Point, w query.Which, typ string) []resource 
 			out = append(out, resource{name, d, m})
 		}
 	}
-	for _, m := range s.static {
+	for _, m := range s.env.Static {
 		if n, ok := staticOf(m, typ); ok {
 			out = append(out, resource{name: n, msg: m})
+		}
+	}
+	if typ == xds.EndpointType {
+		for name, m := range s.env.Resolved {
+			out = append(out, resource{name: name, msg: m})
 		}
 	}
 	if typ == xds.RouteType {

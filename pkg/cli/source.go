@@ -9,10 +9,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/proto"
 
-	"github.com/xdsproxy/xdsproxy/pkg/configdump"
 	"github.com/xdsproxy/xdsproxy/pkg/query"
+	"github.com/xdsproxy/xdsproxy/pkg/traffic"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
@@ -40,9 +39,8 @@ type source struct {
 	ns       string
 	sidecars []xds.Sidecar
 	labels   map[xds.Sidecar]string
-	broken   error // what ended reading early
-	static   []proto.Message
-	dump     *configdump.Dump // nil unless the source is one
+	broken   error       // what ended reading early
+	env      traffic.Env // what no push tells
 	closer   func() error
 }
 
@@ -67,10 +65,7 @@ func (f *sourceFlags) open(ctx context.Context, app *App) (*source, error) {
 	}
 	s.labels = query.Labels(s.sidecars)
 	s.Source = interruptible(ctx, s.Source)
-	cfg := query.Config{Source: s.Source, Static: s.static}
-	if s.dump != nil {
-		cfg.Resolved, cfg.Lost4 = s.dump.Resolved, s.dump.Lost4
-	}
+	cfg := query.Config{Source: s.Source, Env: s.env}
 	if s.live {
 		cfg.Now = app.Now
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/xdsproxy/xdsproxy/pkg/configdump"
 	"github.com/xdsproxy/xdsproxy/pkg/record"
 	"github.com/xdsproxy/xdsproxy/pkg/store"
+	"github.com/xdsproxy/xdsproxy/pkg/traffic"
 	"github.com/xdsproxy/xdsproxy/pkg/transcript"
 )
 
@@ -111,7 +112,7 @@ func readDump(app *App, in io.Reader, name string) (*source, error) {
 	if err := m.Append(d.Records, d.Bodies); err != nil {
 		return nil, fmt.Errorf("taking in %s: %w", name, err)
 	}
-	return &source{Source: m, name: name, static: d.Static, dump: d}, nil
+	return &source{Source: m, name: name, env: traffic.Env{Static: d.Static, Resolved: d.Resolved, Lost4: d.Lost4}}, nil
 }
 
 // addBootstrap reads --bootstrap.
@@ -133,19 +134,19 @@ func (f *sourceFlags) addBootstrap(s *source) error {
 		if err != nil {
 			return Fail(CodeBadFormat, err.Error(), "", "cannot read the config_dump %s", name)
 		}
-		s.static = d.Static
+		s.env.Static = d.Static
 		return nil
 	}
 	var boot bootstrapv3.Bootstrap
 	if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(b, &boot); err != nil {
 		return Fail(CodeBadFormat, err.Error(), "the JSON that Envoy was started with, or a config_dump", "cannot read the bootstrap %s", name)
 	}
-	s.static = []proto.Message{}
+	s.env.Static = []proto.Message{}
 	for _, c := range boot.GetStaticResources().GetClusters() {
-		s.static = append(s.static, c)
+		s.env.Static = append(s.env.Static, c)
 	}
 	for _, l := range boot.GetStaticResources().GetListeners() {
-		s.static = append(s.static, l)
+		s.env.Static = append(s.env.Static, l)
 	}
 	return nil
 }

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/xdsproxy/xdsproxy/pkg/decode"
 	"github.com/xdsproxy/xdsproxy/pkg/diff"
@@ -21,13 +19,10 @@ type Config struct {
 	// Now is the clock that `@{10m}` counts from. Default: the time of the
 	// sidecar's last record, as it should be for a file.
 	Now func() time.Time
-	// Static holds the clusters and listeners of the sidecars' bootstrap, which no
-	// push brings. Default: not known.
-	Static []proto.Message
-	// Resolved and Lost4 are what a config_dump tells beside the resources
-	// (traffic.Env). Default: nil, not known.
-	Resolved map[string]*endpointv3.ClusterLoadAssignment
-	Lost4    []uint16
+	// Env is what no push tells of the sidecars: the bootstrap's clusters and
+	// listeners, and what a config_dump says beside its resources. Node and Istio
+	// are filled in for each sidecar. Default: not known.
+	Env traffic.Env
 	// CacheBytes bounds the memory for decoded resources. Default: 256 MiB.
 	CacheBytes int64
 }
@@ -39,8 +34,7 @@ type Reader struct {
 	cache  *decode.Cache
 	engine *traffic.Engine
 	differ *diff.Differ
-	static []proto.Message
-	told   traffic.Env // Resolved and Lost4
+	env    traffic.Env
 	nodes  map[xds.Digest]*corev3.Node
 
 	mu      sync.Mutex // guards bodyErr
@@ -52,7 +46,7 @@ func New(c Config) *Reader {
 	if c.CacheBytes <= 0 {
 		c.CacheBytes = 256 << 20
 	}
-	r := &Reader{src: c.Source, now: c.Now, static: c.Static, told: traffic.Env{Resolved: c.Resolved, Lost4: c.Lost4}, nodes: map[xds.Digest]*corev3.Node{}}
+	r := &Reader{src: c.Source, now: c.Now, env: c.Env, nodes: map[xds.Digest]*corev3.Node{}}
 	r.cache = decode.New(r.body, c.CacheBytes)
 	r.engine = traffic.NewEngine(r.cache)
 	r.differ = diff.New(r.cache)

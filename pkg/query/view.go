@@ -35,8 +35,8 @@ func (r *Reader) Node(d xds.Digest) *corev3.Node {
 
 // Env is what the evaluation of a sidecar's snapshots needs beside them.
 func (r *Reader) Env(id xds.Sidecar, node xds.Digest) traffic.Env {
-	env := r.told
-	env.Node, env.Istio, env.Static = r.Node(node), id.Istio(), r.static
+	env := r.env
+	env.Node, env.Istio = r.Node(node), id.Istio()
 	return env
 }
 

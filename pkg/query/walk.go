@@ -65,7 +65,7 @@ type walker struct {
 
 func (w *walker) run(ctx context.Context) error {
 	w.walk = timeline.New(timeline.Config{
-		Cache: w.r.cache, Bodies: w.r.body, Engine: w.r.engine, Differ: w.r.differ, Static: w.r.static,
+		Cache: w.r.cache, Bodies: w.r.body, Engine: w.r.engine, Differ: w.r.differ, Static: w.r.env.Static,
 		Watch: w.o.Watch, Display: w.o.Display,
 	})
 	ids, err := w.ids()
