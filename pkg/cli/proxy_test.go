@@ -485,3 +485,34 @@ exec sleep 60
 		t.Fatal("the judge was not ended")
 	}
 }
+
+// TestDigests: bounded, and the younger half is there for sure.
+func TestDigests(t *testing.T) {
+	var d digests
+	digest := func(i int) xds.Digest { return xds.Digest{byte(i), byte(i >> 8), byte(i >> 16), 1} }
+	const n = 3*maxDigests + 7
+	for i := range n {
+		d.add(digest(i))
+	}
+	for i := n - maxDigests; i < n; i++ {
+		if !d.has(digest(i)) {
+			t.Fatalf("%d of %d is not there", i, n)
+		}
+	}
+	if d.has(digest(0)) || len(d.young)+len(d.old) > 2*maxDigests {
+		t.Errorf("it keeps %d", len(d.young)+len(d.old))
+	}
+}
+
+// TestCondition tells when something turns, not each time it is said.
+func TestCondition(t *testing.T) {
+	var c condition
+	for i, step := range []struct {
+		say   string
+		turns bool
+	}{{"", false}, {"a", true}, {"b", false}, {"", true}, {"", false}, {"c", true}} {
+		if got := c.set(step.say); got != step.turns || c.get() != step.say {
+			t.Errorf("step %d: turned %v", i, got)
+		}
+	}
+}
