@@ -2,9 +2,11 @@ package test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -58,7 +60,8 @@ func exitStatus(ts *testscript.TestScript, neg bool, args []string) {
 	got := 0
 	if err != nil {
 		got = -1
-		if e, ok := err.(interface{ ExitCode() int }); ok {
+		var e *exec.ExitError
+		if errors.As(err, &e) {
 			got = e.ExitCode()
 		}
 	}

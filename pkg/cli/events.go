@@ -102,18 +102,21 @@ func runEvents(ctx context.Context, app *App, o eventsOptions, args []string) er
 		start = s
 	}
 	err = t.tell(src.read.Walk(ctx, query.WalkOptions{
-		Sidecars: ids, Since: start, Watch: watch, Display: src.label, Follow: o.follow, OnIdle: t.idle(app),
+		Sidecars: ids, Wanted: src.inNamespace, Since: start, Watch: watch, Display: src.label, Follow: o.follow, OnIdle: t.idle(app),
 	}))
 	return t.end(ctx, src, o, err)
 }
 
-// chosen is several, but nil for all when following: sidecars may yet appear.
+// chosen is several, but nil when following all or a namespace: sidecars may yet
+// appear.
 func (s *source) chosen(args []string, follow bool) ([]xds.Sidecar, error) {
-	if follow && len(args) == 0 && s.ns == "" {
+	if follow && len(args) == 0 {
 		return nil, nil
 	}
 	return s.several(args)
 }
+
+func (s *source) inNamespace(id xds.Sidecar) bool { return s.ns == "" || query.Namespace(id) == s.ns }
 
 // end prints what was held back and finds the exit status.
 func (t *eventTeller) end(ctx context.Context, src *source, o eventsOptions, err error) error {

@@ -147,7 +147,11 @@ func (s *source) several(args []string) ([]xds.Sidecar, error) {
 		id, err := s.sidecar(args)
 		return []xds.Sidecar{id}, err
 	}
-	return query.InNamespace(s.sidecars, s.ns), nil
+	ids := query.InNamespace(s.sidecars, s.ns)
+	if s.ns != "" && len(ids) == 0 {
+		return nil, sidecarFailure(&query.SidecarError{}, s.name)
+	}
+	return ids, nil
 }
 
 func sidecarFailure(err error, where string) error {

@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -64,7 +63,7 @@ func (w *walker) loop(ctx context.Context, items <-chan followed) error {
 			if it.err != nil {
 				return it.err
 			}
-			if w.wanted(it.rec) && !w.record(it.rec) {
+			if (it.rec.Sidecar.IsZero() || w.wanted(it.rec.Sidecar)) && !w.record(it.rec) {
 				return nil
 			}
 		case <-idle.C:
@@ -79,8 +78,4 @@ func (w *walker) loop(ctx context.Context, items <-chan followed) error {
 		}
 		idle.Reset(idleAfter)
 	}
-}
-
-func (w *walker) wanted(rec xds.Record) bool {
-	return len(w.o.Sidecars) == 0 || rec.Sidecar.IsZero() || slices.Contains(w.o.Sidecars, rec.Sidecar)
 }

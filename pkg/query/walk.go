@@ -18,6 +18,9 @@ import (
 type WalkOptions struct {
 	// Sidecars whose entries are wanted. Default: all.
 	Sidecars []xds.Sidecar
+	// Wanted chooses among all sidecars, those that are yet to appear included,
+	// where Sidecars is nil. Default: all.
+	Wanted func(xds.Sidecar) bool
 	// Since lets the walk start late: at a base well before this time, where there
 	// is one. Entries from before may still come. Default: the beginning.
 	Since time.Time
@@ -103,7 +106,7 @@ func (w *walker) ids() ([]xds.Sidecar, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing the sidecars: %w", err)
 	}
-	return ids, nil
+	return slices.DeleteFunc(ids, func(id xds.Sidecar) bool { return !id.IsZero() && !w.wanted(id) }), nil
 }
 
 // record handles one record; false: nobody wants more.
@@ -120,12 +123,20 @@ func (w *walker) entries(es []timeline.Entry) bool {
 		if w.stopped {
 			return false
 		}
-		if len(w.o.Sidecars) > 0 && !slices.Contains(w.o.Sidecars, e.ID) {
+		if !w.wanted(e.ID) {
 			continue
 		}
 		w.stopped = !w.yield(e, nil)
 	}
 	return !w.stopped
+}
+
+// wanted reports whether the entries of id are asked for.
+func (w *walker) wanted(id xds.Sidecar) bool {
+	if w.o.Sidecars != nil {
+		return slices.Contains(w.o.Sidecars, id)
+	}
+	return w.o.Wanted == nil || w.o.Wanted(id)
 }
 
 // merged yields the records of several sidecars in order of Seq, each sidecar's
