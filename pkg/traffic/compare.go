@@ -17,7 +17,7 @@ func (e *Engine) Compare(old, new *View) []xds.Shift {
 		return nil
 	}
 	c := newComparison(old, new)
-	c.fates = e.fates(old, new)
+	c.fates, c.unmoved = e.fates(old, new), unmoved(old, new)
 	for _, v6 := range []bool{false, true} {
 		c.family(v6)
 	}
@@ -48,16 +48,42 @@ type comparison struct {
 	dirtyPairs map[pair]bool
 	jointPairs map[pair]*joint
 	fates      func(*listener) fate // what the step does to connections of a listener of old
-	around     facets
-	all        bool // something outside the listeners changed: every destination is looked at
-	found      found
+	// unmoved reports that a connection gets a chain on both sides that does the
+	// same on both, and whether one of the chains reads requests. It may be nil,
+	// and say no and yes when in doubt.
+	unmoved func(p pair, dst netip.AddrPort, sig xds.Signal) (same, requests bool)
+	around  facets
+	all     bool // something outside the listeners changed: every destination is looked at
+	found   found
 }
 
 // joint is what two listeners tell apart together.
 type joint struct {
-	facets  facets
+	facets facets
+	wire   *classSet // classes of what is seen before a request is read
+	full   *classSet // the same with requests told apart
+}
+
+type classSet struct {
 	classes []classRep
 	names   []xds.Class
+}
+
+func newClassSet(f facets) *classSet {
+	s := &classSet{classes: classesOf(f)}
+	for _, r := range s.classes {
+		s.names = append(s.names, r.Class)
+	}
+	return s
+}
+
+// requests is the set that tells requests apart.
+func (j *joint) requests() *classSet {
+	if j.full == nil {
+		j.facets.hosts, j.facets.split = splitHosts(j.facets.hosts), true
+		j.full = newClassSet(j.facets)
+	}
+	return j.full
 }
 
 func newComparison(old, new compared) *comparison {
@@ -86,11 +112,9 @@ func (c *comparison) joint(p pair) *joint {
 	j, ok := c.jointPairs[p]
 	if !ok {
 		f := union(c.old.facets(p.old), c.new.facets(p.new))
-		f.hosts, f.split = splitHosts(f.hosts), true
-		j = &joint{facets: f, classes: classesOf(f)}
-		for _, r := range j.classes {
-			j.names = append(j.names, r.Class)
-		}
+		bare := f
+		bare.hosts, bare.http = nil, false
+		j = &joint{facets: f, wire: newClassSet(bare)}
 		c.jointPairs[p] = j
 	}
 	return j
@@ -262,15 +286,44 @@ func (c *comparison) node(r *region, i int, dst netip.AddrPort) {
 		early != nil && late != nil && early.Same(*late):
 		return
 	}
-	j := c.joint(p)
-	for n, class := range j.classes {
+	skip, set := c.classes(p, dst)
+	for n, class := range set.classes {
+		if skip[wireKey(class.Class)] {
+			continue
+		}
 		before := c.verdict(c.old, lo, early, dst, class.Signal)
 		after := c.verdict(c.new, ln, late, dst, class.Signal)
 		if before.Same(after) {
 			continue
 		}
-		r.hit(i, j, n, c.found.shift(before, after, c.open(p, dst, class.Signal), dst, class.Signal))
+		r.hit(i, set, n, c.found.shift(before, after, c.open(p, dst, class.Signal), dst, class.Signal))
 	}
+}
+
+// classes are those to ask about, and which of them not to ask about because
+// their chain does the same on both sides. Requests are told apart only where
+// some chain that is left reads them.
+func (c *comparison) classes(p pair, dst netip.AddrPort) (map[string]bool, *classSet) {
+	j := c.joint(p)
+	if c.unmoved == nil || p.old == nil || p.new == nil {
+		return nil, j.requests()
+	}
+	skip, read := map[string]bool{}, false
+	for _, class := range j.wire.classes {
+		same, requests := c.unmoved(p, dst, class.Signal)
+		skip[wireKey(class.Class)] = same
+		read = read || !same && requests && j.facets.http && class.Signal.Host != ""
+	}
+	if read {
+		return skip, j.requests()
+	}
+	return skip, j.wire
+}
+
+// wireKey is equal for classes that only requests tell apart.
+func wireKey(c xds.Class) string {
+	c.Hosts, c.HostsNot, c.Guard = nil, nil, ""
+	return classKey(c)
 }
 
 func (c *comparison) verdict(side compared, l *listener, early *xds.Verdict, dst netip.AddrPort, sig xds.Signal) xds.Verdict {

@@ -21,8 +21,8 @@ type region struct {
 
 // hits are the classes of one node that belong to one shift.
 type hits struct {
-	joint *joint
-	in    []bool
+	set *classSet
+	in  []bool
 }
 
 func newRegion(v6 bool, ports portSet, prefixes []netip.Prefix) *region {
@@ -31,13 +31,13 @@ func newRegion(v6 bool, ports portSet, prefixes []netip.Prefix) *region {
 }
 
 // hit notes that class n of node i belongs to a shift.
-func (r *region) hit(i int, j *joint, n int, shift int) {
+func (r *region) hit(i int, set *classSet, n int, shift int) {
 	if r.hits[i] == nil {
 		r.hits[i] = map[int]*hits{}
 	}
 	h := r.hits[i][shift]
 	if h == nil {
-		h = &hits{joint: j, in: make([]bool, len(j.classes))}
+		h = &hits{set: set, in: make([]bool, len(set.classes))}
 		r.hits[i][shift] = h
 	}
 	h.in[n] = true
@@ -90,7 +90,7 @@ func (f *found) add(r *region) {
 	var shifts []int
 	for i, byShift := range r.hits {
 		for s, h := range byShift {
-			classes := mergeClasses(h.joint.names, h.in)
+			classes := mergeClasses(h.set.names, h.in)
 			key := signalKey(classes)
 			signals[key] = classes
 			if nodes[s] == nil {

@@ -16,8 +16,10 @@ import (
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	gocmp "github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/xdsproxy/xdsproxy/pkg/configdump"
 	"github.com/xdsproxy/xdsproxy/pkg/decode"
@@ -270,7 +272,7 @@ func dumpsOf(recording string) []string {
 }
 
 func (w *world) checkStep(t *testing.T, i, j int) {
-	n := 1000
+	n := 600
 	if w.snaps[i].Len(xds.ListenerType) > 500 {
 		n = 250
 	}
@@ -372,4 +374,51 @@ func stepEnds(t *testing.T, dir string) []time.Time {
 		last = j.Step
 	}
 	return out
+}
+
+// TestCompareEdited changes nothing but listeners and routes, some chains of
+// each: what the others do is not looked at again, and must not have to be.
+func TestCompareEdited(t *testing.T) {
+	for _, name := range []string{"istio-matrix", "istio-conflicts", "istio-http", "istio-registry-only", "synth-http-1", "synth-http-2", "synth-listeners", "synth-fcm-2"} {
+		w := loadWorld(t, "oracle/"+name+"/config_dump.json.gz")
+		r := rand.New(rand.NewPCG(11, 12))
+		s := w.snaps[0]
+		for l, d := range s.All(xds.ListenerType) {
+			m, err := decode.As[*listenerv3.Listener](w.engine.bodies, d)
+			if err == nil && r.IntN(4) > 0 {
+				s = w.with(t, s, xds.ListenerType, l, editedListener(t, r, m))
+			}
+		}
+		for rc, d := range s.All(xds.RouteType) {
+			m, err := decode.As[*routev3.RouteConfiguration](w.engine.bodies, d)
+			if err == nil && len(m.GetVirtualHosts()) > 1 && r.IntN(3) == 0 {
+				m = proto.CloneOf(m)
+				m.VirtualHosts = m.VirtualHosts[1:]
+				s = w.with(t, s, xds.RouteType, rc, m)
+			}
+		}
+		w.steps, w.snaps, w.views = append(w.steps, "edited"), append(w.snaps, s), append(w.views, w.engine.View(s, w.env))
+		if unmoved(w.views[0], w.views[1]) == nil {
+			t.Errorf("%s: every chain is looked at", name)
+		}
+		w.checkStep(t, 0, 1)
+		w.checkStep(t, 1, 0)
+	}
+}
+
+// editedListener loses a chain, ends its default or one chain elsewhere, or gains
+// a field that says nothing.
+func editedListener(t *testing.T, r *rand.Rand, m *listenerv3.Listener) *listenerv3.Listener {
+	m = proto.CloneOf(m)
+	switch n := len(m.GetFilterChains()); {
+	case r.IntN(3) == 0 && n > 1:
+		m.FilterChains = slices.Delete(m.FilterChains, n-1, n)
+	case r.IntN(3) == 0 && m.GetDefaultFilterChain() != nil:
+		blackHole(t, m.GetDefaultFilterChain())
+	case r.IntN(2) == 0 && n > 0:
+		m.FilterChains[r.IntN(n)].Filters = tcpChain(t, "", "", "BlackHoleCluster").Filters
+	default:
+		m.StatPrefix = "edited"
+	}
+	return m
 }

@@ -46,22 +46,29 @@ func (l *listener) asksForLocal() bool {
 // takes reports whether a connection to dst that begins with sig gets chain ch of
 // l. Where that cannot be told it may.
 func (v *View) takes(l *listener, ch *chain, dst netip.AddrPort, sig xds.Signal) bool {
+	chains, _, ok := v.chains(l, dst, sig)
+	return !ok || slices.Contains(chains, ch)
+}
+
+// chains are those that a connection may get at l, and what the inspectors found
+// out; false where it does not come to a choice.
+func (v *View) chains(l *listener, dst netip.AddrPort, sig xds.Signal) ([]*chain, inspected, bool) {
 	f := newFlight(sig)
 	x := &conn{v: v, l: l, dst: dst, f: &f}
 	if vo := v.keys().vo(dst.Addr()); vo != nil && vo != l {
 		if _, ends := x.listen(vo); ends {
-			return true
+			return nil, x.in, false
 		}
 	}
 	if _, ends := x.listen(l); ends {
-		return true
+		return nil, x.in, false
 	}
 	q := &query{dst: dst, src: v.source(dst.Addr().Is6()), sni: x.in.sni, transport: x.in.transport, alpn: x.in.alpn}
 	if q.transport == "" {
 		q.transport = "raw_buffer"
 	}
 	chains, why := l.pick(q)
-	return why != "" || slices.Contains(chains, ch)
+	return chains, x.in, why == ""
 }
 
 // gate is what l does to a connection before it hands it to another listener:
