@@ -7,6 +7,7 @@ import (
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	aggregatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/aggregate/v3"
+	commondnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/common/dns/v3"
 	dnsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dns/v3"
 	dfpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/dynamic_forward_proxy/v3"
 	rawv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/raw_buffer/v3"
@@ -71,8 +72,8 @@ var typeNames = map[string]clusterKind{
 
 func compileCluster(m *clusterv3.Cluster, d xds.Digest) *cluster {
 	c := &cluster{name: m.GetName(), digest: d}
-	c.discovery(m)
 	c.dnsFamily(m)
+	c.discovery(m)
 	c.originalDst(m)
 	if c.kind == kindStatic || c.kind == kindStrictDNS || c.kind == kindLogicalDNS {
 		c.assignment = compileAssignment(m.GetLoadAssignment())
@@ -146,6 +147,8 @@ func (c *cluster) custom(t *clusterv3.Cluster_CustomClusterType) {
 		if m.GetAllAddressesInSingleEndpoint() {
 			c.kind = kindLogicalDNS
 		}
+		c.v4 = m.GetDnsLookupFamily() != commondnsv3.DnsLookupFamily_V6_ONLY
+		c.v6 = m.GetDnsLookupFamily() != commondnsv3.DnsLookupFamily_V4_ONLY
 	default:
 		c.kind, c.other = kindOther, t.GetName()
 	}

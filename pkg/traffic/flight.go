@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"encoding/hex"
+	"slices"
 	"strings"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -18,6 +19,7 @@ type flight struct {
 	hello *hello   // a complete TLS ClientHello
 	line  string   // what an HTTP inspector would find: http/1.1, http/1.0, h2c, ""
 	req   *request // the request as an HTTP codec reads it, nil if it is none (or not whole)
+	inner *request // what is said inside TLS, where the signal tells
 }
 
 // maxFlight bounds how many bytes of a first flight are looked at: more than the
@@ -35,6 +37,13 @@ func newFlight(s xds.Signal) flight {
 		f.size = 0
 	case xds.TLS:
 		f.hello = &hello{sni: strings.ToLower(s.SNI), alpn: s.ALPN}
+		if s.Host != "" {
+			f.inner = newRequest(s)
+			f.inner.proto = xds.HTTP11
+			if slices.Contains(s.ALPN, "h2") {
+				f.inner.proto = xds.H2C
+			}
+		}
 	case xds.HTTP10, xds.HTTP11, xds.H2C:
 		f.line = string(s.Kind)
 		f.req = newRequest(s)

@@ -290,6 +290,9 @@ func (x *conn) terminate(c *chain) (xds.Verdict, bool) {
 		return xds.Verdict{Kind: xds.NoChain, Reason: "the chain wants TLS (" + c.socket + ")"}, true
 	}
 	inner := &flight{kind: xds.Bytes, size: x.f.size, opaque: true}
+	if x.f.inner != nil {
+		inner = &flight{kind: x.f.inner.proto, size: x.f.size, line: string(x.f.inner.proto), req: x.f.inner}
+	}
 	x.f = inner
 	x.step("TLS ends here")
 	return xds.Verdict{}, false

@@ -95,10 +95,12 @@ func (x *conn) dial(c *cluster, l leg) xds.Verdict {
 		return unknown("cluster " + l.cluster + ": " + c.broken)
 	case l.criteria && c.balance.subset != subsetOff:
 		return unknown("cluster " + l.cluster + ": the subset that is asked for is not evaluated")
-	case c.noConn && !x.http:
+	case c.noConn:
 		return xds.Verdict{Kind: xds.NoEndpoints, Reason: "max_connections is 0"}
-	case (c.noConn || c.noPending) && x.http:
-		return x.overflow(c)
+	case c.noPending && x.http:
+		return xds.Verdict{Kind: xds.NoEndpoints, Reason: "the circuit breaker allows no request"}
+	case c.noPending:
+		return unknown("cluster " + l.cluster + ": a circuit breaker that allows no request is not evaluated for TCP")
 	}
 	switch c.kind {
 	case kindOriginalDst:
@@ -111,12 +113,6 @@ func (x *conn) dial(c *cluster, l leg) xds.Verdict {
 		return unknown("cluster " + l.cluster + ": " + c.other + " is not evaluated")
 	}
 	return x.balanced(c)
-}
-
-// overflow: with max_connections 0 a pool still opens its first connection; with
-// no pending request allowed it overflows (source/common/conn_pool/conn_pool_base.cc).
-func (x *conn) overflow(*cluster) xds.Verdict {
-	return xds.Verdict{Kind: xds.NoEndpoints, Reason: "circuit breaker: nothing is allowed"}
 }
 
 // assignmentOf is where c's endpoints stand; nil with a reason if nothing is known.
