@@ -66,6 +66,13 @@ func (f *Fold) side(id xds.Sidecar) *side {
 // Sidecars lists those there were records of, in order of their first one.
 func (f *Fold) Sidecars() []xds.Sidecar { return slices.Clone(f.order) }
 
+// Forget drops all that is known of a sidecar, for callers that know it is gone
+// for good.
+func (f *Fold) Forget(id xds.Sidecar) {
+	delete(f.sides, id)
+	f.order = slices.DeleteFunc(f.order, func(o xds.Sidecar) bool { return o == id })
+}
+
 // Active is what takes traffic at a sidecar now; nil for one that is not known.
 func (f *Fold) Active(id xds.Sidecar) *Snapshot {
 	if s := f.sides[id]; s != nil {

@@ -13,6 +13,9 @@ const (
 	patience = 30 * time.Second
 	// absence is how long a sidecar may be without a stream.
 	absence = time.Minute
+	// farewell is how long after its last stream a sidecar is forgotten. It is
+	// longer than any outage of a control plane should be.
+	farewell = 24 * time.Hour
 )
 
 // waiting is what a sidecar owes: answers, and a stream.

@@ -11,24 +11,24 @@ import (
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
-// node is what a sidecar told about itself, nil when it is not known. The same
-// digest gives the same pointer, by which compiled views are shared.
-func (w *Walk) node(d xds.Digest) *corev3.Node {
-	if d.IsZero() || w.cfg.Bodies == nil {
+// node is what the sidecar told about itself, nil when it is not known. It is one
+// pointer until it changes, by which compiled views are shared.
+func (s *side) node() *corev3.Node {
+	d := s.view().Node
+	if d == s.nodeDigest {
+		return s.nodeMessage
+	}
+	s.nodeDigest, s.nodeMessage = d, nil
+	if d.IsZero() || s.w.cfg.Bodies == nil {
 		return nil
 	}
-	if n, ok := w.nodes[d]; ok {
-		return n
-	}
-	var n *corev3.Node
-	if b, ok := w.cfg.Bodies(d); ok {
-		n = new(corev3.Node)
-		if proto.Unmarshal(b, n) != nil {
-			n = nil
+	if b, ok := s.w.cfg.Bodies(d); ok {
+		n := new(corev3.Node)
+		if proto.Unmarshal(b, n) == nil {
+			s.nodeMessage = n
 		}
 	}
-	w.nodes[d] = n
-	return n
+	return s.nodeMessage
 }
 
 // judged is a node as the judge wants it.

@@ -30,8 +30,12 @@ func (s *side) next() time.Time {
 			due = append(due, o.since.clock+patience)
 		}
 	}
-	if s.wait.away != nil && !s.wait.gone && len(s.wait.open) == 0 {
-		due = append(due, s.wait.away.clock+absence)
+	if s.wait.away != nil && len(s.wait.open) == 0 {
+		if s.wait.gone {
+			due = append(due, s.wait.away.clock+farewell)
+		} else {
+			due = append(due, s.wait.away.clock+absence)
+		}
 	}
 	out := never
 	if len(due) > 0 {
@@ -41,6 +45,11 @@ func (s *side) next() time.Time {
 		out = wake
 	}
 	return out
+}
+
+// lost reports whether the sidecar has been away for good at time t.
+func (s *side) lost(t time.Time) bool {
+	return s.wait.gone && s.group == nil && len(s.wait.open) == 0 && s.at(t)-s.wait.away.clock >= farewell
 }
 
 // unanswered tells the first push of each type that waits for too long.
@@ -82,8 +91,7 @@ func (s *side) stillDead(t time.Time) []Entry {
 	if wake.IsZero() || t.Before(wake) || s.group != nil {
 		return nil
 	}
-	v := s.view()
-	evs, memory := judge.Due(s.memory, t, s.compile(s.settled), judged(s.id, s.w.node(v.Node)).IP)
+	evs, memory := judge.Due(s.memory, t, s.compile(s.settled), judged(s.id, s.node()).IP)
 	s.memory = memory
 	if len(evs) == 0 {
 		return nil

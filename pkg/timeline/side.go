@@ -3,6 +3,8 @@ package timeline
 import (
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	"github.com/xdsproxy/xdsproxy/pkg/judge"
 	"github.com/xdsproxy/xdsproxy/pkg/state"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -30,6 +32,9 @@ type side struct {
 	gaps     map[string]uint64 // reason -> push before it
 	wait     waiting
 	nacks    map[xds.Resource]toldNACK
+
+	nodeDigest  xds.Digest
+	nodeMessage *corev3.Node
 }
 
 func newSide(w *Walk, id xds.Sidecar) *side {

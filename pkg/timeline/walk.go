@@ -4,8 +4,6 @@ import (
 	"slices"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-
 	"github.com/xdsproxy/xdsproxy/pkg/state"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
@@ -20,7 +18,6 @@ type Walk struct {
 	fold  *state.Fold
 	sides map[xds.Sidecar]*side
 	order []*side
-	nodes map[xds.Digest]*corev3.Node
 	wake  time.Time // nothing is due before; zero: nobody knows
 }
 
@@ -28,7 +25,7 @@ type Walk struct {
 // it the base record first.
 func New(cfg Config) *Walk {
 	cfg = cfg.withDefaults()
-	return &Walk{cfg: cfg, fold: state.New(cfg.Deps), sides: map[xds.Sidecar]*side{}, nodes: map[xds.Digest]*corev3.Node{}}
+	return &Walk{cfg: cfg, fold: state.New(cfg.Deps), sides: map[xds.Sidecar]*side{}}
 }
 
 // Record folds one record and returns the entries that it completes. Records come
@@ -66,7 +63,21 @@ func (w *Walk) Advance(t time.Time) []Entry {
 			w.wake = next
 		}
 	}
+	w.forget(t)
 	return out
+}
+
+// forget drops the sidecars that have been away for so long that they will not
+// come back: pods come and go, and each holds a whole configuration.
+func (w *Walk) forget(t time.Time) {
+	w.order = slices.DeleteFunc(w.order, func(s *side) bool {
+		if !s.lost(t) {
+			return false
+		}
+		w.fold.Forget(s.id)
+		delete(w.sides, s.id)
+		return true
+	})
 }
 
 // Finish closes what is still open when no more records will come.
