@@ -39,7 +39,7 @@ func newFlight(s xds.Signal) flight {
 		f.hello = &hello{sni: strings.ToLower(s.SNI), alpn: s.ALPN}
 		if s.Host != "" {
 			f.inner = newRequest(s)
-			f.inner.proto = xds.HTTP11
+			f.inner.proto, f.inner.secure = xds.HTTP11, true
 			if slices.Contains(s.ALPN, "h2") {
 				f.inner.proto = xds.H2C
 			}

@@ -14,6 +14,7 @@ type request struct {
 	host    string
 	hasHost bool
 	headers map[string]string // lower-case names; without host
+	secure  bool              // it came out of TLS
 	unread  string            // why the request cannot be evaluated, else ""
 }
 
@@ -80,15 +81,22 @@ func (r *request) header(name string) (string, bool) {
 	case ":method":
 		return r.method, true
 	case ":scheme":
-		return "http", true
+		return r.scheme(), true
 	case "x-forwarded-proto":
 		if v, ok := r.headers[name]; ok {
 			return v, true
 		}
-		return "http", true
+		return r.scheme(), true
 	}
 	v, ok := r.headers[name]
 	return v, ok
+}
+
+func (r *request) scheme() string {
+	if r.secure {
+		return "https"
+	}
+	return "http"
 }
 
 // madeByEnvoy are headers that Envoy sets itself before it routes.

@@ -307,9 +307,9 @@ func (t *typeTree) pick(q *query) []*chain {
 	if t == nil {
 		return []*chain{nil}
 	}
-	any, local, external := t.by[0], t.by[1], t.by[2]
+	either, local, external := t.by[0], t.by[1], t.by[2]
 	if local == nil && external == nil {
-		return any.pick(q)
+		return either.pick(q)
 	}
 	if !q.src.IsValid() {
 		q.unsure = "the choice of a filter chain depends on whether the source is local"
@@ -321,7 +321,7 @@ func (t *typeTree) pick(q *query) []*chain {
 	case !isLocal && external != nil:
 		return external.pick(q)
 	}
-	return any.pick(q)
+	return either.pick(q)
 }
 
 // loopback is the one address that Envoy means by it (source/common/network/utility.cc).
