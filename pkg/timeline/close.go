@@ -66,7 +66,7 @@ func (g *group) version(old string) string {
 func (s *side) input(g *group, e *Entry) judge.Input {
 	v := s.view()
 	return judge.Input{Sidecar: s.id, Display: s.w.cfg.Display(s.id), First: g.first, Last: g.last(), Settled: e.Settled,
-		Node: judged(s.id, s.node()), Watch: s.w.cfg.Watch, Facts: s.counted(g.facts, v), Uncertain: e.Uncertain, Memory: s.memory}
+		Node: judge.NodeOf(s.id, s.node()), Watch: s.w.cfg.Watch, Facts: s.counted(g.facts, v), Uncertain: e.Uncertain, Memory: s.memory}
 }
 
 // compare fills in what the group did to traffic.

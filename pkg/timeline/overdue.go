@@ -91,7 +91,7 @@ func (s *side) stillDead(t time.Time) []Entry {
 	if wake.IsZero() || t.Before(wake) || s.group != nil {
 		return nil
 	}
-	evs, memory := judge.Due(s.memory, t, s.compile(s.settled), judged(s.id, s.node()).IP)
+	evs, memory := judge.Due(s.memory, t, s.compile(s.settled), judge.NodeOf(s.id, s.node()).IP)
 	s.memory = memory
 	if len(evs) == 0 {
 		return nil
