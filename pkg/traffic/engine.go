@@ -1,6 +1,7 @@
 package traffic
 
 import (
+	"errors"
 	"maps"
 	"strings"
 	"sync"
@@ -67,8 +68,9 @@ func NewEngine(c *decode.Cache) *Engine {
 	return e
 }
 
-// compiled returns the compiled form of d, made by compile if it is not there.
-func compiled[T any](e *Engine, d xds.Digest, compile func() T) T {
+// compiled returns the compiled form of d, made by compile if it is not there. What
+// lacks its body is not kept: the body may come later.
+func compiled[T any](e *Engine, d xds.Digest, compile func() (T, error)) T {
 	e.mu.Lock()
 	if o, ok := e.objs.Get(d); ok {
 		if t, ok := o.val.(T); ok {
@@ -77,7 +79,10 @@ func compiled[T any](e *Engine, d xds.Digest, compile func() T) T {
 		}
 	}
 	e.mu.Unlock()
-	t := compile()
+	t, err := compile()
+	if errors.Is(err, decode.ErrNoBody) {
+		return t
+	}
 	cost := int64(e.bodies.Size(d)) + 256
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -92,42 +97,42 @@ func compiled[T any](e *Engine, d xds.Digest, compile func() T) T {
 }
 
 func (e *Engine) listener(d xds.Digest) *listener {
-	return compiled(e, d, func() *listener {
+	return compiled(e, d, func() (*listener, error) {
 		m, err := decode.As[*listenerv3.Listener](e.bodies, d)
 		if err != nil {
-			return &listener{digest: d, broken: reason(err)}
+			return &listener{digest: d, broken: reason(err)}, err
 		}
-		return compileListener(m, d)
+		return compileListener(m, d), nil
 	})
 }
 
 func (e *Engine) cluster(d xds.Digest) *cluster {
-	return compiled(e, d, func() *cluster {
+	return compiled(e, d, func() (*cluster, error) {
 		m, err := decode.As[*clusterv3.Cluster](e.bodies, d)
 		if err != nil {
-			return &cluster{digest: d, broken: reason(err)}
+			return &cluster{digest: d, broken: reason(err)}, err
 		}
-		return compileCluster(m, d)
+		return compileCluster(m, d), nil
 	})
 }
 
 func (e *Engine) routeConfig(d xds.Digest) *routeConfig {
-	return compiled(e, d, func() *routeConfig {
+	return compiled(e, d, func() (*routeConfig, error) {
 		m, err := decode.As[*routev3.RouteConfiguration](e.bodies, d)
 		if err != nil {
-			return &routeConfig{broken: reason(err)}
+			return &routeConfig{broken: reason(err)}, err
 		}
-		return compileRoutes(m)
+		return compileRoutes(m), nil
 	})
 }
 
 func (e *Engine) assignment(d xds.Digest) *assignment {
-	return compiled(e, d, func() *assignment {
+	return compiled(e, d, func() (*assignment, error) {
 		m, err := decode.As[*endpointv3.ClusterLoadAssignment](e.bodies, d)
 		if err != nil {
-			return &assignment{broken: reason(err)}
+			return &assignment{broken: reason(err)}, err
 		}
-		return compileAssignment(m)
+		return compileAssignment(m), nil
 	})
 }
 

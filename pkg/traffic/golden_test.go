@@ -139,3 +139,22 @@ func TestStaticClusters(t *testing.T) {
 		}
 	}
 }
+
+// A body that comes later is read, although it was missed before.
+func TestBodyComesLater(t *testing.T) {
+	s := openSession(t, recordings+"/01-seed-mysql-delta")
+	s.until(readProbes(t, recordings+"/01-seed-mysql-delta/truth.jsonl")[0].T)
+	snap, there := s.fold.Active(s.fold.Sidecars()[0]), false
+	e := traffic.NewEngine(decode.New(func(d xds.Digest) ([]byte, bool) {
+		b, ok := s.bodies(d)
+		return b, ok && there
+	}, 0))
+	for _, want := range []xds.VerdictKind{xds.Unknown, xds.Passthrough} {
+		// Another node makes the view start from scratch.
+		v := e.View(snap, traffic.Env{Istio: true, Node: &corev3.Node{}})
+		if vd := v.Resolve(netip.MustParseAddrPort("10.10.13.110:3306"), netip.Addr{}, kind(xds.Bytes)); vd.Kind != want {
+			t.Errorf("%s (%s), want %s", vd.Kind, vd.Reason, want)
+		}
+		there = true
+	}
+}
