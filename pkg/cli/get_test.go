@@ -17,7 +17,10 @@ func TestGetPrintsWhatIstioctlPrints(t *testing.T) {
 		t.Fatalf("%d recordings, %v", len(files), err)
 	}
 	name := regexp.MustCompile(`^istioctl-(.*)-(listener|cluster|route)\.txt$`)
-	for _, f := range files {
+	for i, f := range files {
+		if slow && i%8 != 0 {
+			continue
+		}
 		m := name.FindStringSubmatch(filepath.Base(f))
 		if m == nil {
 			t.Fatalf("unexpected name %s", f)
