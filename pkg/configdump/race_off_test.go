@@ -1,0 +1,5 @@
+//go:build !race
+
+package configdump_test
+
+const raced = false
