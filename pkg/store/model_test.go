@@ -17,7 +17,6 @@ type model struct {
 	w      *Writer
 	r      *Reader
 	recs   []xds.Record // recs[i] has number i+1
-	bases  int
 	bodies map[xds.Digest][]byte
 	holds  map[xds.Digest]bool // named by a base: must survive any deletion
 	ids    []xds.Sidecar

@@ -18,14 +18,13 @@ import (
 // line is one line with the fields that have a meaning; which of them count
 // depends on Event.
 type line struct {
-	t       time.Time
-	event   string
-	raw     []byte
-	hasRaw  bool
-	small   fields
-	extra   []byte
-	types   []byte // gap: a list; base: an object whose order counts
-	unknown []member
+	t      time.Time
+	event  string
+	raw    []byte
+	hasRaw bool
+	small  fields
+	extra  []byte
+	types  []byte // gap: a list; base: an object whose order counts
 }
 
 // fields are those that encoding/json reads.
