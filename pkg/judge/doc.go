@@ -5,4 +5,6 @@
 // Its rules are data: the tables in kinds.go, severity.go, sentences.go and
 // remedies.go. It is a function of values: no clock, no I/O. Start with Input
 // and Judge; Next and Due carry what has to be remembered between two groups.
+// What is wrong with a state, whatever led to it, is told by CheckState, whose
+// rules are the table in state.go.
 package judge
