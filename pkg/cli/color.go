@@ -33,7 +33,7 @@ func (p Palette) paint(code, s string) string {
 	return "\x1b[" + code + "m" + s + reset
 }
 
-// Bold, Dim, Red, Green and Yellow colour s.
+// Bold is for what is to be seen first.
 func (p Palette) Bold(s string) string { return p.paint("1", s) }
 
 // Dim is for what matters less.

@@ -53,9 +53,7 @@ func Next(in Input, evs []xds.Event) Memory {
 		told: recentTold(in.Memory.told, now),
 		gone: stillGone(in.Memory.gone, evs),
 	}
-	for _, p := range in.pendings(evs) {
-		m.dead = append(m.dead, p)
-	}
+	m.dead = append(m.dead, in.pendings(evs)...)
 	for _, e := range evs {
 		if e.Kind == xds.EvFlap {
 			m.told = append(m.told, flapTold{key: swingKey(e), at: e.Time})

@@ -277,12 +277,13 @@ func guessVariant(m *xds.Message, response bool) variant {
 		look(m.Envelope, sotwReqType, variantSotW)
 		return v
 	}
-	for _, c := range m.Chunks {
-		look(c.Raw, anyType, variantSotW)
-		if v == variantUnknown && len(c.Raw) > 0 {
-			return variantDelta
-		}
+	if len(m.Chunks) == 0 {
 		return v
+	}
+	first := m.Chunks[0].Raw
+	look(first, anyType, variantSotW)
+	if v == variantUnknown && len(first) > 0 {
+		return variantDelta
 	}
 	return v
 }

@@ -83,7 +83,10 @@ func checkRecords(t *testing.T, src query.Source, id xds.Sidecar) {
 	if got := all(t, src, id, recs[len(recs)-1].Seq+1); len(got) != 0 {
 		t.Errorf("%d records behind the last one", len(got))
 	}
-	for range src.Records(id, 0) { // a reader may have enough
+	for _, err := range src.Records(id, 0) { // a reader may have enough
+		if err != nil {
+			t.Errorf("the first record: %v", err)
+		}
 		break
 	}
 }
