@@ -20,6 +20,7 @@ const (
 	CodeForbidden      Code = "XP012"
 	CodeBatch          Code = "XP013"
 	CodeWrite          Code = "XP014"
+	CodeBadRules       Code = "XP015"
 	CodePortInUse      Code = "XP020"
 	CodeCertificate    Code = "XP021"
 	CodeUpstream       Code = "XP022"
@@ -43,7 +44,7 @@ const (
 // exits gives the exit status of the codes that do not exit with ExitError.
 var exits = map[Code]int{
 	CodeUsage: ExitUsage, CodeBadRevision: ExitUsage,
-	CodeBadFormat: ExitData, CodeBroken: ExitData, CodeNewer: ExitData, CodeBatch: ExitData, CodeStoreDamaged: ExitData,
+	CodeBadFormat: ExitData, CodeBroken: ExitData, CodeNewer: ExitData, CodeBatch: ExitData, CodeBadRules: ExitData, CodeStoreDamaged: ExitData,
 	CodeUpstream:  ExitUnreachable,
 	CodeForbidden: ExitForbidden, CodeInsecureListen: ExitForbidden,
 }

@@ -14,6 +14,7 @@ func commands() []func(*App) *cobra.Command {
 		newDiff,
 		newShow,
 		newResolve,
+		newCheck,
 		newStore,
 		newExport,
 		newImport,

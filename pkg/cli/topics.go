@@ -52,7 +52,7 @@ retarget, transport, dead, revived, unsure, drain, nack, nack-cleared, unanswere
 detached, standing, flap, gap.`
 
 const exitHelp = `  0    fine
-  1    found: diff differs, events --fail-on met one (--exit-code=false: then 0)
+  1    found: diff differs, check or events --fail-on met one (--exit-code=false: then 0)
   2    error
   64   usage: unknown flag, noun, or form of revision
   65   bad data: what stands before the bad place was used
