@@ -141,21 +141,40 @@ func (h *hcm) notHTTP2(f *flight) xds.Verdict {
 	return xds.Verdict{Kind: xds.NoChain, Reason: "the HTTP/2 codec closes what is not HTTP/2"}
 }
 
-// partial is an exact first flight that holds no whole request.
+// partial is an exact first flight that holds no whole request. The codec refuses
+// a control character at once, a request line when it ends, and waits otherwise
+// (quiche's BalsaFrame, source/common/http/http1/balsa_parser.cc).
 func (h *hcm) partial(f *flight) xds.Verdict {
-	line, st := requestLine(f.raw)
+	line, rest, ended := strings.Cut(string(f.raw), "\n")
 	switch {
-	case st == waiting:
-		if f.raw[0] == '\r' || f.raw[0] == '\n' {
-			return unknown("blank lines before a request are not evaluated")
-		}
-		return unknown("an unfinished request line is not evaluated")
-	case line != "" && !strings.Contains(string(f.raw), "\r\n\r\n"):
-		return xds.Verdict{Kind: xds.Stall, Reason: "the HTTP codec waits for the rest of the headers"}
-	case f.raw[0] == '\r' || f.raw[0] == '\n' || line != "":
+	case f.raw[0] == '\r' || f.raw[0] == '\n':
+		return unknown("blank lines before a request are not evaluated")
+	case f.raw[0] <= ' ':
+		return local(400, "not an HTTP request")
+	case strings.HasPrefix(h2Preface, string(f.raw)):
+		return xds.Verdict{Kind: xds.Stall, Reason: "the HTTP codec waits for the rest of the preface"}
+	case len(line) > maxLine:
+		return unknown("an odd request is not evaluated")
+	case !ended:
+		return xds.Verdict{Kind: xds.Stall, Reason: "the HTTP codec waits for the end of the request line"}
+	}
+	switch words := strings.Fields(line); {
+	case !h.custom && !methods[words[0]] || len(words) < 2 || len(words) > 3 || len(words) == 3 && !isVersion(words[2]):
+		return local(400, "not an HTTP request")
+	case len(words) == 2 && h.http10:
+		return unknown("HTTP/0.9 is not evaluated")
+	case len(words) == 2:
+		return local(426, "HTTP/0.9 is not accepted")
+	case strings.Contains("\n"+rest, "\n\r\n") || strings.Contains("\n"+rest, "\n\n"):
 		return unknown("an odd request is not evaluated")
 	}
-	return local(400, "not an HTTP request")
+	return xds.Verdict{Kind: xds.Stall, Reason: "the HTTP codec waits for the rest of the headers"}
+}
+
+// isVersion reports whether s is HTTP/ and two digits with a dot.
+func isVersion(s string) bool {
+	v, ok := strings.CutPrefix(s, "HTTP/")
+	return ok && len(v) == 3 && digit(v[0]) && v[1] == '.' && digit(v[2])
 }
 
 // check is what the manager itself refuses, and what it does to path and host.

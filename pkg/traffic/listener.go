@@ -126,5 +126,8 @@ func (l *listener) address(a *corev3.Address) {
 	if ip.Is6() && !ip.Is4In6() && ip.IsUnspecified() && s.GetIpv4Compat() {
 		l.compat = append(l.compat, port)
 	}
+	if ip.Is4In6() && !s.GetIpv4Compat() {
+		return // as an IPv6 address it stays apart from IPv4, and nothing goes there
+	}
 	l.keys = append(l.keys, netip.AddrPortFrom(ip.Unmap().WithZone(""), port))
 }
