@@ -31,14 +31,14 @@ func (c *stateCheck) takes() []taken {
 	}
 	c.asked = true
 	wild := wildcards(c.Snapshot, c.Cache)
-	catch := c.catchAll(wild)
-	if catch == nil {
-		return nil
-	}
+	catch := map[bool][]xds.Verdict{true: c.catchAll(wild, true), false: c.catchAll(wild, false)}
 	for _, a := range wild {
 		dst := netip.AddrPortFrom(strangers[a.Addr().Is4()], a.Port())
+		if len(catch[a.Addr().Is4()]) == 0 {
+			continue
+		}
 		for _, v := range c.View.Classes(dst, c.source(dst)) {
-			c.take(dst, v, catch)
+			c.take(dst, v, catch[a.Addr().Is4()])
 		}
 	}
 	slices.SortStableFunc(c.taken, func(a, b taken) int { return int(a.port) - int(b.port) })
@@ -75,14 +75,15 @@ func (c *stateCheck) take(dst netip.AddrPort, v xds.Verdict, catch []xds.Verdict
 func limited(k xds.Class) bool { return named(k) || len(k.ALPN) > 0 || k.Guard != "" }
 
 // catchAll is what happens to a port that no listener names, per class; nil where
-// nothing takes such connections (a gateway): its listeners capture nothing.
-func (c *stateCheck) catchAll(wild []netip.AddrPort) []xds.Verdict {
+// nothing takes such connections of the family (a gateway): its listeners capture
+// nothing.
+func (c *stateCheck) catchAll(wild []netip.AddrPort, v4 bool) []xds.Verdict {
 	used := map[uint16]bool{}
 	for _, a := range wild {
 		used[a.Port()] = true
 	}
 	for port := uint16(1); port != 0; port++ {
-		dst := netip.AddrPortFrom(strangers[true], port)
+		dst := netip.AddrPortFrom(strangers[v4], port)
 		if used[port] {
 			continue
 		}
