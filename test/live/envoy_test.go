@@ -1,6 +1,7 @@
 package live
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -9,13 +10,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
 	cachev3 "github.com/envoyproxy/go-control-plane/pkg/cache/v3"
@@ -69,11 +73,14 @@ func startEnvoy(t *testing.T) *control {
 	if err := os.WriteFile(conf, fmt.Appendf(nil, bootstrap, sock), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), findEnvoy(), "-c", conf, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "off")
+	cmd := exec.CommandContext(t.Context(), findEnvoy(), "-c", conf, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "off",
+		"--drain-time-s", "1", "--parent-shutdown-time-s", "2", "--drain-strategy", "immediate")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	// At first everything that is named must be there: an Envoy that waits is not initialised.
+	c.apply(t, (&resources{listeners: []*listenerv3.Listener{plainOutbound("0.0.0.0"), plainOutbound("::")}, clusters: []*clusterv3.Cluster{static("BlackHoleCluster")}}).all())
 	return c
 }
 
@@ -116,9 +123,34 @@ func (c *control) apply(t testing.TB, res map[resourcev3.Type][]types.Resource) 
 			t.Fatalf("Envoy did not answer version %s in 20 s", v)
 		}
 	}
-	time.Sleep(60 * time.Millisecond) // the worker takes over what the main thread accepted
-	return dump(t)
+	return settled(t)
 }
+
+// settled is the dump once nothing warms any more, or warms for good; the worker
+// has taken over by then what the main thread accepted.
+func settled(t testing.TB) []byte {
+	t.Helper()
+	last := dump(t)
+	for deadline := time.Now().Add(time.Second); ; {
+		time.Sleep(80 * time.Millisecond)
+		now := dump(t)
+		if bytes.Equal(now, last) && !bytes.Contains(now, []byte(`warming`)) || time.Now().After(deadline) {
+			return now
+		}
+		last = now
+	}
+}
+
+// minor is the minor version of the Envoy, 0 if it does not tell.
+var minor = sync.OnceValue(func() int {
+	out, _ := exec.Command(findEnvoy(), "--version").Output()
+	m := regexp.MustCompile(`/1\.(\d+)\.\d+`).FindSubmatch(out)
+	if m == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(string(m[1]))
+	return n
+})
 
 func dump(t testing.TB) []byte {
 	t.Helper()

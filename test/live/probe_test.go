@@ -22,8 +22,12 @@ import (
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
-// silence is how long a connection may say nothing before it counts as stalled.
-const silence = 1500 * time.Millisecond
+// silence is how long a connection may say nothing before it counts as stalled;
+// patience is for those about which there is doubt.
+const (
+	silence  = 900 * time.Millisecond
+	patience = 17 * time.Second // more than the default of listener_filters_timeout
+)
 
 // outcome is what one probe met.
 type outcome struct {
@@ -36,15 +40,17 @@ func (o outcome) String() string { return fmt.Sprintf("%s %s %d", o.kind, o.reac
 
 var reachedAt = regexp.MustCompile(`REACHED (\S+)`)
 
-// probe connects to dst as the application in the pod would and says sig.
-func probe(dst netip.AddrPort, sig xds.Signal) outcome {
-	c, err := dial(dst)
+// probe connects as the application in the pod would, and says the first words.
+func probe(q question, wait time.Duration) outcome {
+	sig := q.sig
+	c, err := dial(q.dst, q.src)
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return outcome{kind: "refused"}
 	} else if err != nil {
 		return outcome{kind: "error " + err.Error()}
 	}
 	defer c.Close()
+	_ = c.SetReadDeadline(time.Now().Add(wait))
 	if sig.Kind == xds.H2C {
 		return probeH2(c, sig)
 	}
@@ -54,12 +60,8 @@ func probe(dst netip.AddrPort, sig xds.Signal) outcome {
 	return read(c)
 }
 
-func dial(dst netip.AddrPort) (net.Conn, error) {
-	src := podV4
-	if dst.Addr().Is6() {
-		src = podV6
-	}
-	d := net.Dialer{Timeout: 3 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(src)}, Control: func(_, _ string, rc syscall.RawConn) error {
+func dial(dst netip.AddrPort, src netip.Addr) (net.Conn, error) {
+	d := net.Dialer{Timeout: 3 * time.Second, LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(src, 0)), Control: func(_, _ string, rc syscall.RawConn) error {
 		var err error
 		cerr := rc.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_MARK, probeMark) })
 		return errors.Join(cerr, err)
@@ -123,7 +125,6 @@ func clientHello(sni string, alpn []string) []byte {
 
 // read waits for the first answer and names it.
 func read(c net.Conn) outcome {
-	_ = c.SetReadDeadline(time.Now().Add(silence))
 	buf := make([]byte, 4096)
 	n, err := io.ReadAtLeast(c, buf, 1)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -174,7 +175,6 @@ func probeH2(c net.Conn, sig xds.Signal) outcome {
 
 func readH2(c net.Conn, fr *http2.Framer) outcome {
 	fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
-	_ = c.SetReadDeadline(time.Now().Add(silence))
 	status, body := 0, ""
 	for {
 		f, err := fr.ReadFrame()
@@ -185,6 +185,8 @@ func readH2(c net.Conn, fr *http2.Framer) outcome {
 			return name(body)
 		case err != nil && strings.Contains(err.Error(), "frame too large"):
 			return outcome{kind: "reached"} // a witness that did not understand HTTP/2 answered in plain text
+		case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET):
+			return outcome{kind: "data"}
 		case err != nil:
 			return outcome{kind: "closed"}
 		}

@@ -73,6 +73,10 @@ func speak(c *net.TCPConn, br *bufio.Reader, answer string) {
 	peeked, _ := br.Peek(br.Buffered())
 	if !bytes.Contains(peeked, []byte(" HTTP/1.")) {
 		fmt.Fprintln(c, answer)
+		if bytes.Contains(peeked, []byte("HOLD")) { // until the other end closes
+			_, _ = br.WriteTo(discard{})
+			return
+		}
 		_ = c.CloseWrite()
 		_ = c.SetReadDeadline(time.Now().Add(time.Second))
 		_, _ = br.WriteTo(discard{})
