@@ -128,9 +128,8 @@ func (h *history) bases() []xds.Record {
 	return all
 }
 
-// run records until the queue is closed and empty.
+// run records until the queue is closed and empty, or the recorder has failed.
 func (h *history) run(ctx context.Context, q *intercept.Queue) {
-	defer q.Close()
 	for !h.broken {
 		tick, cancel := context.WithTimeout(ctx, time.Second)
 		open := h.until(tick, q)
@@ -142,7 +141,6 @@ func (h *history) run(ctx context.Context, q *intercept.Queue) {
 			h.try(func() error { return h.rec.Advance(h.cfg.now()) })
 		}
 	}
-	q.Drop()
 }
 
 // until records until tick is over; false says that nothing more will come.
@@ -177,8 +175,7 @@ func (h *history) try(f func() error) {
 	defer func() {
 		if r := recover(); r != nil {
 			h.broken = true
-			h.cfg.unwell.set(fmt.Sprintf("nothing is recorded: the recorder failed (%T)", r))
-			h.cfg.log.Error().Str("panic", fmt.Sprintf("%T", r)).Msg("the recorder failed; forwarding goes on")
+			h.cfg.unwell.failed(h.cfg.log, r)
 		}
 	}()
 	err := f()
@@ -208,6 +205,12 @@ type condition struct{ text atomic.Pointer[string] }
 func (c *condition) set(s string) bool {
 	old := c.text.Swap(&s)
 	return (old == nil || *old == "") != (s == "")
+}
+
+// failed tells of a panic, without what it says: that may be configuration.
+func (c *condition) failed(log zerolog.Logger, r any) {
+	c.set(fmt.Sprintf("nothing is recorded: the recorder failed (%T)", r))
+	log.Error().Str("panic", fmt.Sprintf("%T", r)).Msg("the recorder failed; forwarding goes on")
 }
 
 func (c *condition) get() string {

@@ -71,8 +71,15 @@ func (p *proxy) known(k xds.Key) bool {
 
 // record opens the store and writes until the queue is closed and empty. It runs
 // beside the forwarding, which does not wait for a store to be checked, and goes
-// on where there is none to write to.
+// on where there is none to write to, and where what stands in one makes reading fail.
 func (p *proxy) record(ctx context.Context) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.unwell.failed(p.log, r)
+		}
+		p.queue.Close() // first: what came after Drop would stay in memory
+		p.queue.Drop()
+	}()
 	dir, err := storeFor(p.app, p.o.store)
 	var h *history
 	if err == nil {
@@ -81,8 +88,6 @@ func (p *proxy) record(ctx context.Context) {
 	if err != nil {
 		p.unwell.set("nothing is recorded: " + err.Error())
 		writeErrorText(p.app.Stderr, storeFailure(dir, err))
-		p.queue.Close()
-		p.queue.Drop()
 		return
 	}
 	p.history.Store(h)
