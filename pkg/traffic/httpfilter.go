@@ -223,20 +223,21 @@ func (o *overrides) legacyCORS(p *routev3.CorsPolicy) {
 	}
 }
 
-// override is the most specific one: route, virtual host, configuration.
+// override is the most specific one: route, virtual host, configuration. Without a
+// route there is none, even if the name of the host is known
+// (source/common/http/filter_manager.cc).
 func (rt routed) override(rc *routeConfig, name string) (override, bool) {
-	if rt.route != nil {
-		if o, ok := rt.route.overrides[name]; ok {
-			return o, true
-		}
+	if rt.route == nil {
+		return override{}, false
 	}
-	if rt.host != nil {
-		if o, ok := rt.host.overrides[name]; ok {
-			return o, true
-		}
+	if o, ok := rt.route.overrides[name]; ok {
+		return o, true
+	}
+	if o, ok := rt.host.overrides[name]; ok {
+		return o, true
 	}
 	o, ok := rc.overrides[name]
-	return o, ok && rt.host != nil
+	return o, ok
 }
 
 func itoa(p uint16) string { return strconv.Itoa(int(p)) }

@@ -7,7 +7,11 @@ import (
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -16,15 +20,57 @@ import (
 // This file holds what random configurations on a live Envoy (test/live) showed
 // to be wrong once.
 
+// webView has an HTTP listener on port 80, with faults and these virtual hosts.
+func webView(t *testing.T, hosts ...*routev3.VirtualHost) *View {
+	t.Helper()
+	packed := func(m proto.Message) *anypb.Any {
+		a, err := anypb.New(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	filter := func(name string, m proto.Message) *hcmv3.HttpFilter {
+		return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(m)}}
+	}
+	abort := packed(&faultv3.HTTPFault{Abort: &faultv3.FaultAbort{ErrorType: &faultv3.FaultAbort_HttpStatus{HttpStatus: 555}, Percentage: &typev3.FractionalPercent{Numerator: 100}}})
+	for _, h := range hosts {
+		h.TypedPerFilterConfig = map[string]*anypb.Any{"fault": abort}
+	}
+	m := &hcmv3.HttpConnectionManager{StatPrefix: "h", RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: &routev3.RouteConfiguration{Name: "r", VirtualHosts: hosts}},
+		HttpFilters: []*hcmv3.HttpFilter{filter("fault", &faultv3.HTTPFault{}), filter("router", &routerv3.Router{})}}
+	web := tcpListener("web", 80, &listenerv3.FilterChain{Filters: []*listenerv3.Filter{{Name: "http", ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(m)}}}})
+	w := newWorld()
+	return w.engine.View(w.handMade(t, outbound(t, "pt"), web).snap, Env{Istio: true})
+}
+
+// TestOverrideNeedsRoute: the filters of a virtual host do not act on requests
+// that none of its routes matches.
+func TestOverrideNeedsRoute(t *testing.T) {
+	v := webView(t, &routev3.VirtualHost{Name: "v", Domains: []string{"*"}, Routes: []*routev3.Route{{
+		Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/x"}},
+		Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 200}}}}})
+	for path, want := range map[string]xds.Verdict{"/x": {Kind: xds.LocalReply, Status: 555}, "/y": {Kind: xds.NoRoute}} {
+		vd := v.Resolve(netip.MustParseAddrPort("8.8.8.8:80"), netip.Addr{}, xds.Signal{Kind: xds.HTTP11, Host: "a", Path: path})
+		if vd.Kind != want.Kind || vd.Status != want.Status {
+			t.Errorf("%s: %s %d, want %s %d", path, vd.Kind, vd.Status, want.Kind, want.Status)
+		}
+	}
+}
+
+// TestMissingIsEmpty: a missing header that counts as an empty one is present.
+func TestMissingIsEmpty(t *testing.T) {
+	for _, present := range []bool{true, false} {
+		h := compileHeader(&routev3.HeaderMatcher{Name: "x", TreatMissingHeaderAsEmpty: true, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: present}})
+		if h.matches(newRequest(xds.Signal{Kind: xds.HTTP11})) != present {
+			t.Errorf("present_match %v: want %v", present, present)
+		}
+	}
+}
+
 // TestPieces: what an HTTP connection manager does with less than a request.
 func TestPieces(t *testing.T) {
-	a, err := anypb.New(&hcmv3.HttpConnectionManager{StatPrefix: "h", RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: &routev3.RouteConfiguration{Name: "r"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	web := tcpListener("web", 80, &listenerv3.FilterChain{Filters: []*listenerv3.Filter{{Name: "http", ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: a}}}})
-	w := newWorld()
-	v := w.engine.View(w.handMade(t, outbound(t, "pt"), web).snap, Env{Istio: true})
+	v := webView(t)
 	for _, c := range []struct {
 		flight string
 		kind   xds.VerdictKind

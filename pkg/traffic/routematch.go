@@ -286,7 +286,7 @@ func (r *routeMatch) pathMatches(q *request, ignoreParams bool) bool {
 func (h *headerMatch) matches(q *request) bool {
 	v, ok := q.header(h.name)
 	if h.match == nil {
-		return (ok == h.present) != h.invert
+		return ((ok || h.empty) == h.present) != h.invert
 	}
 	if !ok {
 		if !h.empty {
