@@ -11,6 +11,9 @@ import (
 	"github.com/xdsproxy/xdsproxy/pkg/cli"
 )
 
+// version is set by the linker (see the Makefile).
+var version string
+
 func main() { os.Exit(run()) }
 
 // run cancels the command at the first signal; from then on signals have their
@@ -19,5 +22,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	return cli.Main(ctx, cli.OSApp(), os.Args[1:])
+	app := cli.OSApp()
+	app.Version = version
+	return cli.Main(ctx, app, os.Args[1:])
 }

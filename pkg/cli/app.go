@@ -18,6 +18,8 @@ type App struct {
 	Now func() time.Time
 	// Getenv looks up an environment variable, "" when unset.
 	Getenv func(string) string
+	// Version is what the build says of itself; "" leaves it to the Go toolchain.
+	Version string
 	// Width is the width of the terminal behind Stdout, 0 when there is none.
 	Width func() int
 

@@ -18,7 +18,7 @@ type FindingLine struct {
 func printCheck(app *App, f Format, r CheckResult) error {
 	switch f {
 	case FormatSARIF:
-		return Emit(app.Stdout, FormatJSON, sarifOf(r))
+		return Emit(app.Stdout, FormatJSON, sarifOf(r, buildVersion(app.Version).Version))
 	case FormatJUnit:
 		return writeJUnit(app.Stdout, r)
 	case FormatJSON, FormatYAML:

@@ -95,8 +95,8 @@ func sarifLevel(s xds.Severity) string {
 	return "note"
 }
 
-func sarifOf(r CheckResult) sarifLog {
-	run := sarifRun{Tool: sarifTool{Driver: sarifDriver{Name: "xdsproxy", Version: buildVersion().Version, InformationURI: projectURI}}, Results: []sarifResult{}}
+func sarifOf(r CheckResult, version string) sarifLog {
+	run := sarifRun{Tool: sarifTool{Driver: sarifDriver{Name: "xdsproxy", Version: version, InformationURI: projectURI}}, Results: []sarifResult{}}
 	for _, x := range r.rules {
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{ID: x.Name, Short: sarifText{x.Finds}, Configuration: sarifConfig{Enabled: x.On, Level: sarifLevel(x.Severity)}})
 	}

@@ -62,7 +62,7 @@ func TestSARIF(t *testing.T) {
 		}
 	}
 	r := checked()
-	b, err := json.Marshal(sarifOf(r))
+	b, err := json.Marshal(sarifOf(r, "v1"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func newVersion(app *App) *cobra.Command {
 }
 
 func runVersion(_ context.Context, app *App, o versionOptions, _ []string) error {
-	v := buildVersion()
+	v := buildVersion(app.Version)
 	if machine(o.output) {
 		return Emit(app.Stdout, o.output, v)
 	}
@@ -46,7 +46,7 @@ func runVersion(_ context.Context, app *App, o versionOptions, _ []string) error
 	return err
 }
 
-func buildVersion() VersionInfo {
+func buildVersion(stamped string) VersionInfo {
 	v := VersionInfo{APIVersion: xds.APIVersion, Version: "(devel)", Go: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -62,6 +62,9 @@ func buildVersion() VersionInfo {
 		case "vcs.modified":
 			v.Modified = s.Value == "true"
 		}
+	}
+	if stamped != "" {
+		v.Version = stamped
 	}
 	return v
 }
