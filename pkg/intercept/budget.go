@@ -39,6 +39,12 @@ func (s *share) take(n int) bool {
 	return true
 }
 
+// give gives n bytes back.
+func (s *share) give(n int) {
+	s.from.give(n)
+	s.held -= n
+}
+
 // release gives everything back.
 func (s *share) release() {
 	if s.held != 0 {

@@ -91,6 +91,9 @@ func (c *Conn) detach(r GapReason, reason string, at time.Time) {
 	c.in.stats.Detached.Add(1)
 	c.in.stats.gaps[r].Add(1)
 	c.tellAll(reason, at)
+	for _, s := range c.live() {
+		s.abandon()
+	}
 }
 
 // tellAll gives each discovery stream a gap; a tap that fails has been told enough.

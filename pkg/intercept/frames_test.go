@@ -236,7 +236,7 @@ func TestCompressed(t *testing.T) {
 	for name, c := range map[string]struct {
 		encoding string
 		body     []byte
-	}{"unknown encoding": {"br", []byte("xx")}, "broken": {"gzip", []byte("no gzip")}, "too much": {"gzip", bomb()}} {
+	}{"unknown encoding": {"br", []byte("xx")}, "broken": {"gzip", []byte("no gzip")}, "broken inside": {"gzip", append(bomb()[:30:30], "broken"...)}, "too much": {"gzip", bomb()}} {
 		t.Run(name, func(t *testing.T) {
 			tap := &memory{}
 			o := newTestObserver(t, tap)

@@ -10,7 +10,10 @@ import (
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
-var errCompression = errors.New("compressed message")
+var (
+	errCompression = errors.New("compressed message")
+	errInflated    = fmt.Errorf("it holds more than %d MiB", maxMessage>>20)
+)
 
 // inflated collects a compressed message and hands it on inflated. Envoy and
 // istiod do not compress; others may.
@@ -40,7 +43,7 @@ func (i *inflated) feed(b []byte) error {
 func (i *inflated) finish() (*xds.Message, error) {
 	size, err := i.run(io.Discard)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", errCompression, err)
 	}
 	i.body = i.inner(uint64(size))
 	if _, err := i.run(writer(i.body.feed)); err != nil {
@@ -54,18 +57,13 @@ func (i *inflated) finish() (*xds.Message, error) {
 func (i *inflated) run(w io.Writer) (int64, error) {
 	z, err := gzip.NewReader(bytes.NewReader(i.buf))
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", errCompression, err)
+		return 0, err
 	}
 	n, err := io.Copy(w, io.LimitReader(z, maxMessage+1))
-	switch {
-	case err != nil && (errors.Is(err, gzip.ErrChecksum) || errors.Is(err, gzip.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF)):
-		return 0, fmt.Errorf("%w: %w", errCompression, err)
-	case err != nil:
-		return 0, err
-	case n > maxMessage:
-		return 0, fmt.Errorf("%w holds more than %d MiB", errCompression, maxMessage>>20)
+	if err == nil && n > maxMessage {
+		err = errInflated
 	}
-	return n, nil
+	return n, err
 }
 
 func (i *inflated) drop() {

@@ -9,6 +9,10 @@ import (
 // maxLabel bounds a name or type URL that is kept of a resource without a body.
 const maxLabel = 16 << 10
 
+// maxWrapped bounds how deep a resource is looked for inside others. Servers send
+// one wrapper; what has more is opaque, so that no message makes the stack grow.
+const maxWrapped = 8
+
 // shape is what a message is read as.
 type shape uint8
 
@@ -23,6 +27,7 @@ const (
 // the entry is opaque to everybody but the recorder.
 type labeler struct {
 	shape shape
+	depth int
 	tok   tokenizer
 	sub   *labeler
 	field []byte // the string being collected
@@ -36,6 +41,16 @@ func newLabeler(s shape, size uint64) *labeler {
 	l := &labeler{shape: s}
 	l.tok.reset(size)
 	return l
+}
+
+// inside reads a message inside l's.
+func (l *labeler) inside(s shape, size uint64) bool {
+	if l.depth == maxWrapped {
+		return false
+	}
+	l.sub = newLabeler(s, size)
+	l.sub.depth = l.depth + 1
+	return true
 }
 
 func (l *labeler) feed(b []byte) {
@@ -79,15 +94,13 @@ func (l *labeler) wants(tok token) bool {
 	case l.shape == shapeAny && tok.num == 1, l.shape == shapeResource && tok.num == 3, l.shape == shapeValue && tok.num == 1:
 		return true
 	case l.shape == shapeResource && tok.num == 2:
-		l.sub = newLabeler(shapeAny, tok.size)
-		return true
+		return l.inside(shapeAny, tok.size)
 	case l.shape == shapeAny && tok.num == 2:
 		inner := shapeValue
 		if wrapper(l.typ) {
 			inner = shapeResource
 		}
-		l.sub = newLabeler(inner, tok.size)
-		return true
+		return l.inside(inner, tok.size)
 	}
 	return false
 }

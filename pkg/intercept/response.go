@@ -45,6 +45,7 @@ type response struct {
 	full  []xds.Chunk
 
 	scratch []byte // of a resource that spans reads
+	taken   int    // of share, for scratch
 	long    *long  // instead of scratch: bytes are not kept
 	share   share
 	sum     hash.Hash // set when the whole message's digest may be wanted
@@ -111,9 +112,12 @@ func (r *response) envelope(raw []byte) error {
 // piece collects a resource that spans reads.
 func (r *response) piece(tok token) error {
 	grown := len(r.scratch) + len(tok.raw)
-	if grown > freeScratch && !r.share.take(len(tok.raw)) {
-		r.spill(uint64(grown) + r.tok.body)
-		return r.longPiece(tok)
+	if grown > freeScratch {
+		if !r.share.take(len(tok.raw)) {
+			r.spill(uint64(grown) + r.tok.body)
+			return r.longPiece(tok)
+		}
+		r.taken += len(tok.raw)
 	}
 	if r.scratch == nil {
 		r.scratch = r.in.scratch.get()
@@ -123,15 +127,21 @@ func (r *response) piece(tok token) error {
 		return nil
 	}
 	err := r.resource(r.scratch)
-	r.scratch = r.in.scratch.put(r.scratch)
+	r.dropScratch()
 	return err
+}
+
+func (r *response) dropScratch() {
+	r.scratch = r.in.scratch.put(r.scratch)
+	r.share.give(r.taken)
+	r.taken = 0
 }
 
 // spill goes on without the bytes of the resource in hand.
 func (r *response) spill(size uint64) {
 	r.long = newLong(r.in, r.shape(), size, xds.ChunkBodyless)
 	r.long.feed(r.scratch)
-	r.scratch = r.in.scratch.put(r.scratch)
+	r.dropScratch()
 }
 
 func (r *response) longPiece(tok token) error {

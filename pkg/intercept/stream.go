@@ -29,10 +29,11 @@ type stream struct {
 	mu     sync.Mutex // guards what follows; held over Tap.Offer, which never blocks
 	opened bool
 	parked []xds.Sighting
+	share  share // for parked
 }
 
 func newStream(in *inspector, conn, num uint64, id uint32) *stream {
-	s := &stream{in: in, id: id, conn: conn, num: num}
+	s := &stream{in: in, id: id, conn: conn, num: num, share: share{from: in.budget}}
 	s.up = half{st: s, up: true}
 	s.down = half{st: s}
 	return s
@@ -74,6 +75,7 @@ func (s *stream) open(k kind, o *xds.Open, at time.Time) {
 	s.opened = true
 	parked := s.parked
 	s.parked = nil
+	s.share.release()
 	if k == kindNone {
 		return
 	}
@@ -121,12 +123,24 @@ func (s *stream) emit(g xds.Sighting) {
 	case s.opened && s.discovery():
 		s.offer(g)
 	case s.opened:
-	case len(s.parked) < maxParked:
+	case len(s.parked) < maxParked && s.share.take(g.Bytes()):
 		s.parked = append(s.parked, g)
 	default:
 		s.in.stats.gaps[GapMemory].Add(1)
-		s.parked[maxParked-1] = xds.Sighting{Kind: xds.SawGap, Time: g.Time, Reason: errParked.Error()}
+		n := min(len(s.parked), maxParked-1)
+		s.parked = append(s.parked[:n], xds.Sighting{Kind: xds.SawGap, Time: g.Time, Reason: errParked.Error()})
 	}
+}
+
+// abandon gives back what messages hold that will not be read to their end.
+func (s *stream) abandon() {
+	defer func() { _ = recover() }() // what failed once may fail again
+	s.up.stop()
+	s.down.stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.parked = nil
+	s.share.release()
 }
 
 // close ends the stream once; the first to say so is right.
@@ -138,6 +152,7 @@ func (s *stream) close(c *xds.Close, at time.Time) {
 	s.down.stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.share.release()
 	if !s.opened || s.is() == kindNone {
 		return
 	}
