@@ -3,6 +3,7 @@ package intercept
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,7 +15,8 @@ import (
 const maxLosses = 1024
 
 // Queue stands between the observers and one recorder. It is bounded in bytes
-// (Sighting.Bytes, and the texts of what has no message) and never makes an observer wait. When it is full:
+// (Sighting.Bytes, and the texts of what has no message) and never makes an
+// observer wait. When it is full:
 //
 //  1. The newcomer loses its bodies: raw resources become bodyless, with name,
 //     type and key, and the push stays. The newest gives way, because what was
@@ -24,7 +26,8 @@ const maxLosses = 1024
 //  2. What does not fit even so is lost, and from then on everything of requests
 //     and responses until there is room to say so: each stream that lost
 //     something gets one gap, in its place. Opens, closes and gaps may use an
-//     eighth more, so that streams do not lose their ends.
+//     eighth more, so that streams do not lose their ends; where even that is
+//     used up, an end is told behind its stream's gap.
 type Queue struct {
 	max   int
 	stats *Stats
@@ -36,6 +39,7 @@ type Queue struct {
 	bytes  int
 	losses map[lossKey]*loss
 	order  []lossKey // of losses, oldest first
+	ends   int       // losses with an end
 	closed bool
 }
 
@@ -44,7 +48,11 @@ type lossKey struct{ conn, stream uint64 }
 type loss struct {
 	at    time.Time
 	count int
+	end   *xds.Sighting // the stream's, if that was lost too
 }
+
+// toldCost is what a gap, or an end without its texts, takes in the queue.
+const toldCost = 320
 
 // NewQueue returns a queue that holds at most max bytes; 0 means DefaultBytes.
 // stats may be nil.
@@ -67,9 +75,11 @@ func (q *Queue) Offer(s xds.Sighting) bool {
 		return false
 	}
 	defer q.signal()
-	if len(q.losses) > 0 && !q.tellLosses(cost(s)) && !control(s) {
-		q.lose(s)
-		return false
+	if len(q.losses) > 0 && !q.tellLosses(cost(s)) {
+		if !control(s) || !q.tellLossOf(s) {
+			q.lose(s)
+			return false
+		}
 	}
 	if q.bytes+cost(s) > q.limit(s) {
 		s = q.strip(s)
@@ -159,23 +169,50 @@ func (q *Queue) lose(s xds.Sighting) {
 		q.order = append(q.order, k)
 	}
 	l.count++
+	if s.Close != nil && k.stream != 0 && l.end == nil {
+		q.ends++
+		l.end = &xds.Sighting{Kind: s.Kind, Time: s.Time, Conn: s.Conn, Stream: s.Stream, Close: &xds.Close{By: s.Close.By, Code: s.Close.Code}}
+	}
 }
 
 // tellLosses queues a gap for each stream that lost something, if there is room
 // for all of them and for extra bytes more.
 func (q *Queue) tellLosses(extra int) bool {
-	if q.bytes+extra+320*len(q.losses) > q.max {
+	if q.bytes+extra+toldCost*(len(q.losses)+q.ends) > q.max {
 		return false
 	}
 	for _, k := range q.order {
-		l := q.losses[k]
-		q.stats.gaps[GapQueue].Add(1)
-		q.push(xds.Sighting{Kind: xds.SawGap, Time: l.at, Conn: k.conn, Stream: k.stream,
-			Reason: fmt.Sprintf("queue full: %d messages lost", l.count)})
+		q.tell(k, q.losses[k])
 	}
 	clear(q.losses)
-	q.order = nil
+	q.order, q.ends = nil, 0
 	return true
+}
+
+// tellLossOf queues the gap that belongs before s, which may be its stream's end;
+// false if there is one and no room for both.
+func (q *Queue) tellLossOf(s xds.Sighting) bool {
+	k := lossKey{s.Conn, s.Stream}
+	l := q.losses[k]
+	if l == nil {
+		return true
+	}
+	if l.end != nil || q.bytes+toldCost+cost(s) > q.limit(s) {
+		return false
+	}
+	q.tell(k, l)
+	delete(q.losses, k)
+	q.order = slices.DeleteFunc(q.order, func(o lossKey) bool { return o == k })
+	return true
+}
+
+func (q *Queue) tell(k lossKey, l *loss) {
+	q.stats.gaps[GapQueue].Add(1)
+	q.push(xds.Sighting{Kind: xds.SawGap, Time: l.at, Conn: k.conn, Stream: k.stream,
+		Reason: fmt.Sprintf("queue full: %d messages lost", l.count)})
+	if l.end != nil {
+		q.push(*l.end)
+	}
 }
 
 func (q *Queue) signal() {
@@ -247,7 +284,7 @@ func (q *Queue) Drop() {
 	defer q.mu.Unlock()
 	q.items, q.head, q.bytes = nil, 0, 0
 	clear(q.losses)
-	q.order = nil
+	q.order, q.ends = nil, 0
 	q.stats.QueueBytes.Store(0)
 }
 

@@ -48,9 +48,9 @@ func TestQueueDropsBodiesFirst(t *testing.T) {
 
 func TestQueueTellsLosses(t *testing.T) {
 	stats := &Stats{}
-	q := NewQueue(1000, stats)
+	q := NewQueue(8000, stats)
 	taken := 0
-	for range 6 {
+	for range 20 {
 		for stream := uint64(1); stream <= 2; stream++ {
 			if q.Offer(response1(stream, 10)) {
 				taken++
@@ -69,9 +69,9 @@ func TestQueueTellsLosses(t *testing.T) {
 		}
 		n++
 	}
-	lost := 12 - taken
+	lost := 40 - taken
 	if int(stats.SightingsLost.Load()) != lost || len(gaps) != 2 || n != taken+1+2 {
-		t.Errorf("lost %d of 12, counted %d; %d sightings; gaps %q", lost, stats.SightingsLost.Load(), n, gaps)
+		t.Errorf("lost %d of 40, counted %d; %d sightings; gaps %q", lost, stats.SightingsLost.Load(), n, gaps)
 	}
 	if !strings.Contains(gaps[0], "messages lost") {
 		t.Errorf("gap %q", gaps[0])
@@ -101,6 +101,35 @@ func TestQueueGapInPlace(t *testing.T) {
 	}
 	if kinds[0] != xds.SawGap || kinds[1] != xds.SawGap || kinds[2] != xds.SawResponse {
 		t.Errorf("order %v", kinds)
+	}
+}
+
+// TestQueueGapBeforeEnd: a stream's gap stands before its end, also where the end
+// itself does not fit.
+func TestQueueGapBeforeEnd(t *testing.T) {
+	end := func(stream uint64) xds.Sighting {
+		return xds.Sighting{Kind: xds.SawClose, Conn: 1, Stream: stream, Close: &xds.Close{By: "server", Code: "OK", Message: "m"}}
+	}
+	for name, max := range map[string]int{"the end fits": 8000, "nothing fits": 1000} {
+		t.Run(name, func(t *testing.T) {
+			q := NewQueue(max, nil)
+			for q.Offer(response1(1, 10)) || q.Offer(response1(2, 10)) {
+			}
+			q.Offer(end(1))
+			q.Close()
+			var got []string
+			for s, ok := q.Next(t.Context()); ok; s, ok = q.Next(t.Context()) {
+				if s.Stream == 1 && s.Kind != xds.SawResponse {
+					got = append(got, fmt.Sprint(s.Kind == xds.SawGap, s.Close != nil && s.Close.Code == "OK"))
+				}
+			}
+			if fmt.Sprint(got) != "[true false false true]" {
+				t.Errorf("saw %v", got)
+			}
+			if q.ends != 0 || len(q.losses) != 0 {
+				t.Errorf("%d losses with %d ends are left", len(q.losses), q.ends)
+			}
+		})
 	}
 }
 
