@@ -212,7 +212,11 @@ type inspected struct {
 
 // inspect runs l's filters over a first flight, adding to what an earlier
 // listener (the one that handed the connection off) found.
-func (l *listener) inspect(in inspected, f *flight, port uint16) inspected {
+//
+// What disables a filter asks for the port of the socket, which is the restored
+// one only after an original_dst filter: the one that use_original_dst implies
+// comes last (ListenerImpl::buildOriginalDstListenerFilter).
+func (l *listener) inspect(in inspected, f *flight, port, restored uint16) inspected {
 	for _, lf := range l.filters {
 		if lf.disabled.hasUnknown() {
 			in.end, in.why = unclear, "listener filter "+lf.name+" is disabled by a rule that is not known"
@@ -220,6 +224,9 @@ func (l *listener) inspect(in inspected, f *flight, port uint16) inspected {
 		}
 		if lf.disabled.matches(port) {
 			continue
+		}
+		if lf.kind == filterOriginalDst {
+			port = restored
 		}
 		st := in.run(lf, f)
 		if st == decided {

@@ -88,6 +88,35 @@ func TestPieces(t *testing.T) {
 	}
 }
 
+// TestAddressTwice: a listener may name an address twice.
+func TestAddressTwice(t *testing.T) {
+	l := tcpListener("twice", 80, tcpChain(t, "", "", "m"))
+	l.AdditionalAddresses = []*listenerv3.AdditionalAddress{{Address: l.Address}}
+	w := newWorld()
+	v := w.engine.View(w.handMade(t, outbound(t, "pt"), l).snap, Env{Istio: true})
+	if vd := v.Resolve(netip.MustParseAddrPort("10.1.7.7:80"), netip.Addr{}, xds.Signal{Kind: xds.Bytes}); vd.Listener != "twice" || vd.Kind == xds.Unknown {
+		t.Errorf("%+v", vd)
+	}
+}
+
+// TestDisabledBeforeRestored: an inspector of virtualOutbound runs before the
+// destination is restored, so its own port decides whether it is disabled.
+func TestDisabledBeforeRestored(t *testing.T) {
+	for _, c := range []struct {
+		from, to int32
+		want     xds.VerdictKind
+	}{{15001, 15002, xds.NoCluster}, {3306, 3307, xds.Stall}} {
+		l := inspecting(t, outbound(t, "pt"))
+		l.ListenerFilters[0].FilterDisabled = &listenerv3.ListenerFilterChainMatchPredicate{Rule: &listenerv3.ListenerFilterChainMatchPredicate_DestinationPortRange{
+			DestinationPortRange: &typev3.Int32Range{Start: c.from, End: c.to}}}
+		w := newWorld()
+		v := w.engine.View(w.handMade(t, l).snap, Env{Istio: true})
+		if vd := v.Resolve(netip.MustParseAddrPort("10.1.7.7:3306"), netip.Addr{}, xds.Signal{Kind: xds.ServerFirst}); vd.Kind != c.want {
+			t.Errorf("disabled for %d: %s %s, want %s", c.from, vd.Kind, vd.Reason, c.want)
+		}
+	}
+}
+
 // TestMappedAddress: a listener on an IPv4-mapped address has the IPv4 address
 // only with ipv4_compat.
 func TestMappedAddress(t *testing.T) {

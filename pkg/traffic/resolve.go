@@ -191,7 +191,11 @@ func (x *conn) listen(l *listener) (xds.Verdict, bool) {
 	if l.broken != "" {
 		return unknown("listener " + l.name + ": " + l.broken), true
 	}
-	x.in = l.inspect(x.in, x.f, x.dst.Port())
+	port := x.dst.Port()
+	if l == x.v.keys().vo(x.dst.Addr()) && len(l.keys) > 0 {
+		port = l.keys[0].Port() // where it arrived
+	}
+	x.in = l.inspect(x.in, x.f, port, x.dst.Port())
 	switch x.in.end {
 	case waiting:
 		return xds.Verdict{Kind: xds.Stall, Reason: x.in.why}, true

@@ -293,11 +293,11 @@ func set[K comparable](m map[K]*listener, k K, l *listener) {
 // owner is the listener that has an address. Envoy accepts a second listener on an
 // address only in cases that are not modelled; then nothing is said about it.
 func owner(key netip.AddrPort, ls []*listener) *listener {
-	switch len(ls) {
-	case 0:
+	if len(ls) == 0 {
 		return nil
-	case 1:
-		return ls[0]
+	}
+	if !slices.ContainsFunc(ls, func(l *listener) bool { return l != ls[0] }) {
+		return ls[0] // one that names the address twice, as Envoy allows
 	}
 	names := map[string]bool{}
 	for _, l := range ls {
