@@ -9,11 +9,12 @@ import (
 )
 
 // walkAny redacts what is inside a google.protobuf.Any, by its type URL. Of a type
-// that nobody here knows the bytes stay, or their digest only (Opaque).
+// that nobody here knows the bytes stay, or their digest only (Opaque). One that
+// does not parse may be of any type, Secret too.
 func (r *redactor) walkAny(b []byte, depth int) []byte {
 	typ, _, err := parseAny(b)
-	if err != nil || typ == "" {
-		return b
+	if err != nil {
+		return r.whole(b)
 	}
 	i, known := typeIndex([]byte(typ[strings.LastIndexByte(typ, '/')+1:]))
 	if !known && r.opaque == OpaqueBytes {
@@ -28,10 +29,19 @@ func (r *redactor) walkAny(b []byte, depth int) []byte {
 		}
 		return r.walk(i, f.val, depth), true
 	})
-	if err != nil {
-		return b
+	return r.outcome(b, out, err, false)
+}
+
+// outcome is what stays of b after a rewrite: nothing of what does not parse where
+// a secret was due, or met.
+func (r *redactor) outcome(b, out []byte, err error, secret bool) []byte {
+	switch {
+	case err == nil:
+		return out
+	case secret || len(out) > 0:
+		return r.whole(b)
 	}
-	return out
+	return b
 }
 
 // anySecret replaces the value of an Any (or of a TypedStruct), whatever it is.
@@ -42,27 +52,19 @@ func (r *redactor) anySecret(b []byte) []byte {
 		}
 		return r.whole(f.val), true
 	})
-	if err != nil {
-		return r.whole(b)
-	}
-	return out
+	return r.outcome(b, out, err, true)
 }
 
 // header redacts a HeaderValue if its key names a credential.
 func (r *redactor) header(b []byte) []byte {
-	if !secretHeader(string(lookup(b, 1))) {
-		return b
-	}
+	secret := secretHeader(string(lookup(b, 1)))
 	out, err := rewrite(b, func(f field) ([]byte, bool) {
-		if f.num != 2 && f.num != 3 || len(f.val) == 0 { // value, raw_value
+		if !secret || f.num != 2 && f.num != 3 || len(f.val) == 0 { // value, raw_value
 			return nil, false
 		}
 		return r.mark(f.val), true
 	})
-	if err != nil {
-		return r.whole(b)
-	}
-	return out
+	return r.outcome(b, out, err, true)
 }
 
 // secretHeader: the names of headers whose values are credentials.
@@ -102,10 +104,7 @@ func (r *redactor) typedStruct(b []byte, depth int) []byte {
 		}
 		return r.structure(f.val, w), true
 	})
-	if err != nil {
-		return b
-	}
-	return out
+	return r.outcome(b, out, err, w.secret)
 }
 
 // structure redacts a google.protobuf.Struct by the names of its fields.
@@ -121,13 +120,7 @@ func (r *redactor) structure(b []byte, w structWalk) []byte {
 		}
 		return r.member(f.val, pair, w), true
 	})
-	if err != nil && (w.secret || len(out) > 0) {
-		return r.whole(b)
-	}
-	if err != nil {
-		return b
-	}
-	return out
+	return r.outcome(b, out, err, w.secret)
 }
 
 // member redacts one field of a Struct.
@@ -142,10 +135,7 @@ func (r *redactor) member(entry []byte, pair bool, w structWalk) []byte {
 		}
 		return r.value(f.val, w), true
 	})
-	if err != nil {
-		return entry
-	}
-	return out
+	return r.outcome(entry, out, err, w.secret)
 }
 
 // secretPair: a Struct such as {"key": "authorization", "value": "..."}.
@@ -221,13 +211,7 @@ func (r *redactor) value(b []byte, w structWalk) []byte {
 		}
 		return nil, false
 	})
-	if err != nil && w.secret {
-		return r.whole(b)
-	}
-	if err != nil {
-		return b
-	}
-	return out
+	return r.outcome(b, out, err, w.secret)
 }
 
 // list redacts a google.protobuf.ListValue.
@@ -242,11 +226,5 @@ func (r *redactor) list(b []byte, w structWalk) []byte {
 		}
 		return r.value(f.val, w), true
 	})
-	if err != nil && (w.secret || len(out) > 0) {
-		return r.whole(b)
-	}
-	if err != nil {
-		return b
-	}
-	return out
+	return r.outcome(b, out, err, w.secret)
 }

@@ -34,7 +34,7 @@ func TestText(t *testing.T) {
 
 func TestNothingToRedactIsTheSameSlice(t *testing.T) {
 	r := newRedactor([]byte("k"), OpaqueBytes)
-	for _, s := range []string{"", "\x0a\x01a", "\x0a\x10envoy.api.unknown"} {
+	for _, s := range []string{"", "\x0a\x01a", "\x0a\x11envoy.api.unknown"} {
 		b := []byte(s)
 		if out := r.any(b); len(b) > 0 && &out[0] != &b[0] {
 			t.Errorf("%q was copied", s)
