@@ -71,8 +71,7 @@ func (s *side) baseEntries(st *stream, typ string) []xds.BaseEntry {
 
 func (s *side) baseEntry(st *stream, typ, name string) []xds.BaseEntry {
 	var out []xds.BaseEntry
-	add := func(sn *Snapshot, held xds.Held) {
-		d, ok := sn.Lookup(typ, name)
+	add := func(d xds.Digest, ok bool, held xds.Held) {
 		if !ok {
 			return
 		}
@@ -84,10 +83,12 @@ func (s *side) baseEntry(st *stream, typ, name string) []xds.BaseEntry {
 		}
 		out = append(out, xds.BaseEntry{Name: name, Digest: bodyOf(d), Held: held, Stream: st.id})
 	}
-	add(st.offered, xds.HeldOffered)
-	add(st.accepted, xds.HeldAccepted)
-	if _, ok := st.accepted.Lookup(typ, name); ok && s.deps != nil {
-		add(s.active, xds.HeldActive)
+	offered, ok := st.offered.Lookup(typ, name)
+	add(offered, ok, xds.HeldOffered)
+	accepted, has := st.accepted.Lookup(typ, name)
+	add(accepted, has, xds.HeldAccepted)
+	if active, ok := s.baseActive(typ, name); ok && has {
+		add(active, true, xds.HeldActive)
 	}
 	return out
 }
@@ -125,7 +126,11 @@ func (f *Fold) restore(r xds.Record) Step {
 	for _, t := range r.Base.Types {
 		s.restoreType(t)
 	}
-	s.rewarm()
+	guess := guessed(r.Base)
+	s.rewarm(guess)
+	if guess {
+		s.prune()
+	}
 	for _, p := range r.Base.Pending {
 		s.restorePush(p, r)
 	}
@@ -214,11 +219,14 @@ func (s *side) join(typ string) {
 }
 
 // rewarm finds what was accepted and not active. A base whose entries say
-// nothing of what was active (a transcript's) holds what was accepted.
-func (s *side) rewarm() {
+// nothing of what was active holds what was accepted. There, what is on its way
+// out misses its endpoints and is active still: they go before it does.
+func (s *side) rewarm(guess bool) {
 	e := &edit{s: s, accepted: s.accepted.Edit(), active: s.active.Edit()}
 	for d := range Differences(s.active, s.accepted) {
-		if waits := e.missing(d.Type, d.New); len(waits) > 0 {
+		offered, _ := s.offered.Lookup(d.Type, d.Name)
+		leaves := guess && offered != d.New
+		if waits := e.missing(d.Type, d.New); len(waits) > 0 && !leaves {
 			s.warming[Ref{d.Type, d.Name}] = waits
 			continue
 		}

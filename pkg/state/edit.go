@@ -96,10 +96,14 @@ func (e *edit) release(typ, name string) {
 	e.accepted.Delete(typ, name)
 	e.active.Delete(typ, name)
 	delete(e.s.warming, Ref{typ, name})
+	delete(e.s.replaced, Ref{typ, name})
 }
 
 // hold makes d the accepted version, and the active one unless it has to warm.
 func (e *edit) hold(typ, name string, d xds.Digest) {
+	if e.s.deps == nil {
+		e.replace(typ, name, d)
+	}
 	e.accepted.Set(typ, name, d)
 	if waits := e.missing(typ, d); len(waits) > 0 {
 		if now, ok := e.active.Lookup(typ, name); !ok || now != d {

@@ -273,8 +273,9 @@ func sameNames(t *testing.T, at string, s *state.Snapshot, d dump) {
 	}
 }
 
-// TestBaseGoesOnTheSame cuts every recording at every 7th record and goes on
-// from a base made there.
+// TestBaseGoesOnTheSame goes on from a base made after each record of every
+// recording: by a Fold that knows what resources refer to, and by one that does
+// not, which is how bases are made while recording.
 func TestBaseGoesOnTheSame(t *testing.T) {
 	for _, name := range recorded(t) {
 		src := history(t, name)
@@ -284,28 +285,41 @@ func TestBaseGoesOnTheSame(t *testing.T) {
 	}
 }
 
-func cutEverywhere(t *testing.T, recs []xds.Record, id xds.Sidecar, deps state.Deps) {
-	whole := state.New(deps)
-	every, look := max(7, len(recs)/30/7*7), 3
-	if strings.Contains(t.Name(), "large") {
-		every, look = 42, 21 // thousands of resources each time
+// points are the states after each record.
+func points(recs []xds.Record, id xds.Sidecar, deps state.Deps) []*state.Fold {
+	f := state.New(deps)
+	var out []*state.Fold
+	for _, r := range recs {
+		f.Apply(r)
+		out = append(out, f.Fork(id))
 	}
-	cuts := map[int]*state.Fold{}
-	for i, r := range recs {
-		if i%every == 0 && i > 0 {
-			if b, ok := whole.Base(id); ok {
-				cuts[i] = state.New(deps)
-				cuts[i].Apply(b)
-				same(t, fmt.Sprintf("base at record %d", i), whole, cuts[i], id)
+	return out
+}
+
+func cutEverywhere(t *testing.T, recs []xds.Record, id xds.Sidecar, deps state.Deps) {
+	want, plain := points(recs, id, deps), points(recs, id, nil)
+	every, look := 1, 7
+	if raced {
+		every = 7
+	}
+	if strings.Contains(t.Name(), "large") {
+		every, look = 45, 45 // thousands of resources each time
+	}
+	for k := every - 1; k < len(recs); k += every {
+		for _, made := range []*state.Fold{want[k], plain[k]} {
+			b, ok := made.Base(id)
+			if !ok {
+				t.Fatalf("no base after record %d", k)
 			}
-		}
-		whole.Apply(r)
-		for at, f := range cuts {
-			f.Apply(r)
-			if i%look != 0 && i != len(recs)-1 {
-				continue
+			f := state.New(deps)
+			f.Apply(b)
+			same(t, fmt.Sprintf("base after record %d (%s)", k, recs[k].Kind), want[k], f, id)
+			for i := k + 1; i < len(recs) && !t.Failed(); i++ {
+				f.Apply(recs[i])
+				if i-k < 5 || i%look == 0 || i == len(recs)-1 {
+					same(t, fmt.Sprintf("record %d (%s) after a base after %d", i, recs[i].Kind, k), want[i], f, id)
+				}
 			}
-			same(t, fmt.Sprintf("record %d (%s) after a base at %d", i, r.Kind, at), whole, f, id)
 		}
 		if t.Failed() {
 			return

@@ -20,6 +20,7 @@ type side struct {
 	streams  map[uint64]*stream  // open ones, and closed ones whose resources nobody took over
 	pending  map[uint64]*pending // unanswered pushes, by number
 	warming  map[Ref][]Ref       // accepted, not active: what it waits for
+	replaced map[Ref]replaced    // without Deps only: what may still be active instead of the accepted version
 	rejected map[episode]Rejection
 	doubts   map[string]doubt
 	sent     map[string]string // canonical type -> as the sidecar says it
@@ -32,13 +33,14 @@ type side struct {
 
 func newSide(id xds.Sidecar, deps Deps) *side {
 	return &side{id: id, deps: deps, streams: map[uint64]*stream{}, pending: map[uint64]*pending{}, warming: map[Ref][]Ref{},
-		rejected: map[episode]Rejection{}, doubts: map[string]doubt{}, sent: map[string]string{}}
+		replaced: map[Ref]replaced{}, rejected: map[episode]Rejection{}, doubts: map[string]doubt{}, sent: map[string]string{}}
 }
 
 // clone copies all that changes in place; snapshots and pending pushes do not.
 func (s *side) clone() *side {
 	c := *s
 	c.pending, c.warming, c.rejected = maps.Clone(s.pending), maps.Clone(s.warming), maps.Clone(s.rejected)
+	c.replaced = maps.Clone(s.replaced)
 	c.doubts, c.sent = maps.Clone(s.doubts), maps.Clone(s.sent)
 	c.streams = make(map[uint64]*stream, len(s.streams))
 	for id, st := range s.streams {
