@@ -68,7 +68,7 @@ type walker struct {
 
 func (w *walker) run(ctx context.Context) error {
 	w.walk = timeline.New(timeline.Config{
-		Cache: w.r.cache, Bodies: w.r.body, Engine: w.r.engine, Differ: w.r.differ, Static: w.r.env.Static,
+		Cache: w.r.cache, Bodies: w.r.body, Engine: w.r.engine, Differ: w.r.differ, Env: w.r.env,
 		Watch: w.o.Watch, Display: w.o.Display,
 	})
 	ids, err := w.ids()

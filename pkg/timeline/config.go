@@ -2,7 +2,6 @@ package timeline
 
 import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/xdsproxy/xdsproxy/pkg/decode"
 	"github.com/xdsproxy/xdsproxy/pkg/diff"
@@ -22,9 +21,10 @@ type Config struct {
 	Bodies func(xds.Digest) ([]byte, bool)
 	// Engine is shared with other users of the same Cache. Default: a new one.
 	Engine *traffic.Engine
-	// Static holds the clusters and listeners of the sidecars' bootstrap.
-	// Default: not known.
-	Static []proto.Message
+	// Env is what no push tells of the sidecars: the clusters and listeners of
+	// their bootstrap, what DNS names had resolved to, lost addresses. Node and
+	// Istio are filled in for each sidecar. Default: not known.
+	Env traffic.Env
 	// Watch are destinations whose shifts are always critical. Default: none.
 	Watch []judge.Watch
 	// Display names a sidecar in events. Default: Sidecar.Name.
@@ -79,7 +79,7 @@ func (c Config) withDefaults() Config {
 		c.Differ = diff.New(c.Cache)
 	}
 	if c.Traffic == nil {
-		c.Traffic = engine{c.Engine, c.Static}
+		c.Traffic = engine{c.Engine, c.Env}
 	}
 	if c.Standing == nil {
 		c.Standing = func(s *state.Snapshot, v judge.View, n judge.Node, at judge.PushRef) []judge.Fact {
@@ -92,11 +92,13 @@ func (c Config) withDefaults() Config {
 // engine is a traffic.Engine as a Traffic.
 type engine struct {
 	*traffic.Engine
-	static []proto.Message
+	env traffic.Env
 }
 
 func (e engine) View(id xds.Sidecar, node *corev3.Node, s *state.Snapshot) judge.View {
-	return e.Engine.View(s, traffic.Env{Node: node, Istio: id.Istio(), Static: e.static})
+	env := e.env
+	env.Node, env.Istio = node, id.Istio()
+	return e.Engine.View(s, env)
 }
 
 func (e engine) Compare(old, new judge.View) []xds.Shift {

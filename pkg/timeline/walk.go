@@ -80,7 +80,12 @@ func (w *Walk) forget(t time.Time) {
 	})
 }
 
-// Finish closes what is still open when no more records will come.
+// Finish closes what is still open when no more records will come. Time ends with
+// the last record of any sidecar: what had become due by then, a push without an
+// answer or a sidecar without a stream, was told by Record, as Advance would have
+// told it live. What would only become due later is not told: a file does not say
+// how long it was quiet behind its end, and most end with the streams cut off. Who
+// knows that time went on calls Advance first.
 func (w *Walk) Finish() []Entry {
 	var out []Entry
 	for _, s := range w.order {
