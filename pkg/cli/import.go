@@ -139,18 +139,16 @@ func (im *importer) lines(ctx context.Context, in io.Reader, name string) error 
 	if err != nil {
 		return err
 	}
-	var last xds.Sighting
 	for s, err := range transcript.Sightings(in, name, func(w string) { im.app.Warn("%s", w) }) {
 		if err == nil {
 			err = ctx.Err()
 		}
 		if err == nil {
-			last = s
 			err = rec.Sight(s)
 		}
 		if err != nil {
-			return errors.Join(err, rec.Close(last.Time))
+			return errors.Join(err, rec.Close())
 		}
 	}
-	return rec.Close(last.Time)
+	return rec.Close()
 }

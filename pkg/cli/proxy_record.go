@@ -193,7 +193,7 @@ func (h *history) try(f func() error) {
 // close writes what waits and gives the store free.
 func (h *history) close() error {
 	if !h.broken {
-		h.try(func() error { return h.rec.Close(h.cfg.now()) })
+		h.try(h.rec.Close)
 	}
 	return h.writer.Close()
 }

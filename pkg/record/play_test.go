@@ -80,7 +80,7 @@ func (p *play) line(line string) {
 		p.now = p.now.Add(d)
 		err = p.rec.Advance(p.now)
 	case "end":
-		err = p.rec.Close(p.now)
+		err = p.rec.Close()
 	default:
 		err = p.rec.Sight(p.sighting(w, line))
 	}

@@ -452,6 +452,27 @@ var plays = []struct{ name, in, out string }{
 		? 0 gap writing failed: no space left (2 lost)
 		web 1 push #2 CDS n2 a=1 b=1
 		web 1 answer #2 CDS n2`},
+	{"the log fails, and no one speaks any more", `
+		1 open
+		1 req CDS node=web
+		fail
+		1 push CDS n1 a=1
+		advance 1s
+		heal
+		advance 1s`, `
+		web 1 open
+		web 1 request CDS
+		? 0 gap writing failed: no space left (1 lost)`},
+	{"the log fails until shortly before the end", `
+		1 open
+		1 req CDS node=web
+		fail
+		1 push CDS n1 a=1
+		heal
+		end`, `
+		web 1 open
+		web 1 request CDS
+		? 0 gap writing failed: no space left (1 lost)`},
 	{"a gap of the observer", `
 		1 open
 		1 req CDS node=web

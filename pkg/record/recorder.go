@@ -65,6 +65,7 @@ type Recorder struct {
 	turns   uint64
 	out     []*item
 	lost    uint64 // records that the Log did not take
+	lostAt  time.Time
 	why     error
 	closed  bool
 }
@@ -144,7 +145,7 @@ func (r *Recorder) Advance(t time.Time) error {
 }
 
 // Close writes what still waits. Streams stay open in the history.
-func (r *Recorder) Close(t time.Time) error {
+func (r *Recorder) Close() error {
 	if r.closed {
 		return ErrClosed
 	}
@@ -247,15 +248,16 @@ func (r *Recorder) clean(b *xds.BaseLine) []xds.Body {
 	return out
 }
 
-// flush hands everything to the Log, a gap for what was lost before first.
+// flush hands everything to the Log, a gap for what was lost before first: also
+// where there is nothing else, so that a loss is told when no one speaks any more.
 func (r *Recorder) flush() error {
-	if len(r.out) == 0 {
+	if len(r.out) == 0 && r.lost == 0 {
 		return nil
 	}
 	recs := make([]xds.Record, 0, len(r.out)+1)
 	if r.lost > 0 {
 		gap := &xds.Gap{Reason: "writing failed: " + r.why.Error(), Lost: r.lost}
-		recs = append(recs, xds.Record{Time: r.out[0].rec.Time, Kind: xds.KindGap, Gap: gap})
+		recs = append(recs, xds.Record{Time: r.lostAt, Kind: xds.KindGap, Gap: gap})
 	}
 	var bodies []xds.Body
 	var keys []staged
@@ -272,6 +274,9 @@ func (r *Recorder) flush() error {
 	}
 	err := r.cfg.Log.Append(recs, bodies)
 	if err != nil {
+		if r.lost == 0 {
+			r.lostAt = r.out[0].rec.Time
+		}
 		r.lost += uint64(len(r.out))
 		r.why = err
 		r.out = r.out[:0]

@@ -181,7 +181,6 @@ func importTranscript(t testing.TB, name string, logs ...record.Log) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	last := time.Time{}
 	for s, err := range transcript.Sightings(f, name, func(string) {}) {
 		if err != nil {
 			t.Fatal(err)
@@ -189,9 +188,8 @@ func importTranscript(t testing.TB, name string, logs ...record.Log) {
 		if err := rec.Sight(s); err != nil {
 			t.Fatal(err)
 		}
-		last = s.Time
 	}
-	if err := rec.Close(last); err != nil {
+	if err := rec.Close(); err != nil {
 		t.Fatal(err)
 	}
 }

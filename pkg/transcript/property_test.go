@@ -153,7 +153,7 @@ func TestAnyHistoryComesBack(t *testing.T) {
 				}
 			}
 		}
-		if err := rec.Close(w.now); err != nil {
+		if err := rec.Close(); err != nil {
 			t.Fatal(err)
 		}
 		var text bytes.Buffer

@@ -71,19 +71,17 @@ func Read(r io.Reader, name string, cfg Config) (*Source, error) {
 }
 
 func (s *Source) feed(rec *record.Recorder, lines iter.Seq2[xds.Sighting, error]) error {
-	var last xds.Sighting
 	var broken error
 	for x, err := range lines {
 		if err != nil {
 			broken = err
 			break
 		}
-		last = x
 		if err := rec.Sight(x); err != nil {
 			return err
 		}
 	}
-	if err := rec.Close(last.Time); err != nil {
+	if err := rec.Close(); err != nil {
 		return err
 	}
 	return broken

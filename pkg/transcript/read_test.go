@@ -161,7 +161,7 @@ func TestTwoFilesWithEqualStreams(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := rec.Close(all(t, log)[0].Time); err != nil {
+		if err := rec.Close(); err != nil {
 			t.Fatal(err)
 		}
 		last = rec.LastStream()

@@ -105,17 +105,15 @@ func fill(t *testing.T, dir, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var last xds.Sighting
 	for s, err := range transcript.Sightings(open(t, name), name, func(string) {}) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		last = s
 		if err := rec.Sight(s); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := rec.Close(last.Time); err != nil {
+	if err := rec.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.w.Close(); err != nil {
