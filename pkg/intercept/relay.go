@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -164,12 +166,17 @@ func (r *Relay) untrack(c net.Conn) {
 	delete(r.open, c)
 }
 
+// closeAll closes what is left, side by side: TLS says goodbye, to a peer that may
+// not read.
 func (r *Relay) closeAll() {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	for c := range r.open {
-		_ = c.Close()
+	left := slices.Collect(maps.Keys(r.open))
+	r.mu.Unlock()
+	var closing sync.WaitGroup
+	for _, c := range left {
+		closing.Go(func() { _ = c.Close() })
 	}
+	closing.Wait()
 }
 
 // serve forwards one connection. A dial that fails resets downstream: the one
