@@ -99,8 +99,11 @@ func (u *upstream) ready(ctx context.Context) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if time.Since(u.probed) > probeTime {
-		u.result = u.probe(ctx)
-		u.probed = time.Now()
+		err := u.probe(ctx)
+		if ctx.Err() != nil { // who asked is gone: that says nothing to the next one
+			return err
+		}
+		u.result, u.probed = err, time.Now()
 	}
 	return u.result
 }
