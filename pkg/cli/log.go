@@ -14,6 +14,7 @@ type logOptions struct {
 	source sourceFlags
 	span   spanFlags
 	patch  bool
+	stat   bool
 	follow bool
 	types  []string
 	output Format
@@ -26,17 +27,29 @@ func newLog(app *App) *cobra.Command {
 		Short: "List the pushes, one line each: what changed, how it was answered, what it did",
 		Long: `Lists the pushes of a sidecar, oldest first: number, time, type, how many resources
 were added (+), changed (~) and removed (-), the answer and how long it took, and the
-events that began with it (!). -p adds the changed resources.`,
+events that began with it (!). -p adds the changed resources.
+
+--stat counts the pushes instead, of all sidecars where none is named: how many
+changed nothing (NO-OP) or resources but no traffic (NO SHIFT), the resources that came
+in other bytes only (RE-ENCODED), the bytes that were there already (UNCHANGED), and
+the fields and resources that change again and again.`,
 		Example: `  xdsproxy log web-1.shop --since 1h
   xdsproxy log web-1.shop --type lds,cds -p --last 10
+  xdsproxy log --stat --since 1d
   xdsproxy log --file session.jsonl.gz`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return runLog(cmd.Context(), app, o, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.stat {
+				return runLogStat(cmd.Context(), app, o, args)
+			}
+			return runLog(cmd.Context(), app, o, args)
+		},
 	}
 	o.source.bind(app, cmd)
 	o.span.bind(cmd, "pushes")
 	f := cmd.Flags()
 	f.BoolVarP(&o.patch, "patch", "p", false, "show the changed resources of each push")
+	f.BoolVar(&o.stat, "stat", false, "count instead: what changed nothing, and what changes again and again")
 	f.BoolVarP(&o.follow, "follow", "f", false, "go on with new pushes as they come (stores only)")
 	f.StringSliceVar(&o.types, "type", nil, "only pushes of these types: lds, cds, rds, eds, ... or a type URL")
 	bindOutput(cmd, &o.output, FormatTable, FormatWide, FormatShort, FormatJSON, FormatJSONL, FormatYAML)

@@ -38,6 +38,7 @@ type PsSidecar struct {
 	NACKs       uint64                  `json:"nacks"`
 	Rejected    []xds.Resource          `json:"rejected"`
 	Events      map[xds.Severity]uint64 `json:"events"`
+	Stat        *StatCount              `json:"stat,omitempty"` // -o wide, json, jsonl, yaml
 	Uncertain   []string                `json:"uncertain,omitempty"`
 	Incarnation int                     `json:"incarnation"`
 }
@@ -55,14 +56,16 @@ func newPs(app *App) *cobra.Command {
 		Use:   "ps [SIDECAR]",
 		Short: "List the sidecars: last push and state of each type, rejections, events",
 		Long: `Lists the sidecars of a history. Under each type stands its last push: * answered with
-an ACK, ! rejected, ? not answered yet.`,
+an ACK, ! rejected, ? not answered yet. -o wide adds how many pushes there were, how
+many changed nothing (NO-OP), and how many of the bytes were there already
+(UNCHANGED); xdsproxy log --stat says more.`,
 		Example: "  xdsproxy ps\n  xdsproxy ps -n shop -o json\n  xdsproxy ps --file session.jsonl.gz",
 		Args:    cobra.MaximumNArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return runPs(cmd.Context(), app, o, args) },
 	}
 	o.source.bind(app, cmd)
 	cmd.Flags().BoolVarP(&o.all, "all-namespaces", "A", false, "the sidecars of all namespaces (the default without -n)")
-	cmd.Flags().StringVar(&o.since, "since", "", "count rejections and events since then (default: 1h before now; of a file: all)")
+	cmd.Flags().StringVar(&o.since, "since", "", "count pushes, rejections and events since then (default: 1h before now; of a file: all)")
 	bindOutput(cmd, &o.output, FormatTable, FormatWide, FormatShort, FormatJSON, FormatJSONL, FormatYAML)
 	return cmd
 }
@@ -84,7 +87,7 @@ func runPs(ctx context.Context, app *App, o psOptions, args []string) error {
 	if err != nil {
 		return err
 	}
-	all, err := src.status(ctx, ids, sp)
+	all, err := src.status(ctx, ids, sp, o.output == FormatWide || machine(o.output))
 	if err != nil {
 		src.broke(err)
 	}
@@ -95,8 +98,9 @@ func runPs(ctx context.Context, app *App, o psOptions, args []string) error {
 	return src.end(printPs(app, o.output, all, now))
 }
 
-// status walks the history once for all sidecars.
-func (s *source) status(ctx context.Context, ids []xds.Sidecar, sp span) ([]PsSidecar, error) {
+// status walks the history once for all sidecars, and counts their pushes too where
+// that is asked for.
+func (s *source) status(ctx context.Context, ids []xds.Sidecar, sp span, pushes bool) ([]PsSidecar, error) {
 	all := make([]PsSidecar, 0, len(ids))
 	at := map[xds.Sidecar]int{}
 	var failed error
@@ -111,15 +115,26 @@ func (s *source) status(ctx context.Context, ids []xds.Sidecar, sp span) ([]PsSi
 		at[id] = len(all)
 		all = append(all, s.psOf(id, p))
 	}
+	var account *query.Accountant
+	if pushes {
+		account = s.read.NewAccountant(sp.holds)
+		defer func() { addPushes(all, at, account.Accounts()) }()
+	}
 	counted := func(rec xds.Record) {
+		if account != nil {
+			account.Record(rec)
+		}
 		i, ok := at[rec.Sidecar]
 		if ok && rec.Kind == xds.KindAnswer && rec.Answer.NACK() && sp.holds(rec.Time) {
-			all[i].NACKs += 1 + rec.Answer.Repeat
+			all[i].NACKs += max(1, rec.Answer.Repeat) // Repeat are further ones, in a record of their own
 		}
 	}
 	for e, err := range s.read.Walk(ctx, query.WalkOptions{Sidecars: ids, Since: sp.since, Display: s.label, OnRecord: counted}) {
 		if err != nil {
 			return all, err
+		}
+		if account != nil {
+			account.Entry(e)
 		}
 		for _, ev := range e.Events {
 			if i, ok := at[e.ID]; ok && sp.holds(ev.Time) {
@@ -128,6 +143,17 @@ func (s *source) status(ctx context.Context, ids []xds.Sidecar, sp span) ([]PsSi
 		}
 	}
 	return all, failed
+}
+
+func addPushes(all []PsSidecar, at map[xds.Sidecar]int, accounts []*query.Account) {
+	for i := range all {
+		all[i].Stat = &StatCount{}
+	}
+	for _, a := range accounts {
+		if i, ok := at[a.Sidecar]; ok {
+			*all[i].Stat = statCount(a.Total())
+		}
+	}
 }
 
 func (s *source) psOf(id xds.Sidecar, p query.Status) PsSidecar {

@@ -16,7 +16,7 @@ func psTable(app *App, f Format, all []PsSidecar, now time.Time) error {
 	t := &Table{Width: app.Width()}
 	head := []string{"NAME", "LDS", "CDS", "RDS", "EDS", "LAST SEEN", "NACK", "EVENTS"}
 	if f == FormatWide {
-		head = append(head, "OTHER TYPES", "LIVES", "NODE")
+		head = append(head, "PUSHES", "NO-OP", "UNCHANGED", "RE-ENCODED", "OTHER TYPES", "LIVES", "NODE")
 	}
 	t.Row(head...)
 	for _, p := range all {
@@ -26,12 +26,21 @@ func psTable(app *App, f Format, all []PsSidecar, now time.Time) error {
 		}
 		row = append(row, seenText(p, now), nackText(color, p), eventCounts(color, p.Events))
 		if f == FormatWide {
+			row = append(row, pushCells(p.Stat)...)
 			row = append(row, otherTypes(p.Types), fmt.Sprint(p.Incarnation), p.Node)
 		}
 		t.Row(row...)
 	}
 	_, err := t.WriteTo(app.Stdout)
 	return err
+}
+
+// pushCells are PUSHES, NO-OP, UNCHANGED and RE-ENCODED.
+func pushCells(n *StatCount) []string {
+	if n == nil {
+		return []string{"-", "-", "-", "-"}
+	}
+	return []string{fmt.Sprint(n.Pushes), share(n.NoOp, n.Pushes), shareSize(n.UnchangedBytes, n.Bytes), fmt.Sprint(n.Reencoded)}
 }
 
 func typeCell(color Palette, types []PsType, typ string) string {
