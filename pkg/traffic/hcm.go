@@ -151,8 +151,8 @@ func (h *hcm) partial(f *flight) xds.Verdict {
 		return unknown("blank lines before a request are not evaluated")
 	case f.raw[0] <= ' ':
 		return local(400, "not an HTTP request")
-	case strings.HasPrefix(h2Preface, string(f.raw)) && len(f.raw) >= len("PRI * HTTP/2"):
-		return unknown("an unfinished HTTP/2 preface is not evaluated") // Envoy sends its SETTINGS, and waits
+	case strings.HasPrefix(string(f.raw), "PRI * HTTP/2"):
+		return unknown("an unfinished HTTP/2 preface is not evaluated") // the HTTP/2 codec sends its SETTINGS, and waits or hangs up
 	case len(line) > maxLine:
 		return unknown("an odd request is not evaluated")
 	case !ended:

@@ -342,7 +342,7 @@ func (t *matchTree) match(q *query) (name string, ok bool, why string) {
 			}
 		}
 	}
-	if o := t.lookup(q); o != nil {
+	for _, o := range t.lookup(q) {
 		if name, ok, why := o.run(q); ok || why != "" {
 			return name, ok, why
 		}
@@ -350,7 +350,10 @@ func (t *matchTree) match(q *query) (name string, ok bool, why string) {
 	return t.noMatch.run(q)
 }
 
-func (t *matchTree) lookup(q *query) *onMatch {
+// lookup gives what the input's value leads to, best first: where the tree below a
+// range finds nothing, the next wider range is tried
+// (source/extensions/common/matcher/ip_range_matcher.h).
+func (t *matchTree) lookup(q *query) []*onMatch {
 	if t.input == nil {
 		return nil
 	}
@@ -359,21 +362,22 @@ func (t *matchTree) lookup(q *query) *onMatch {
 		return nil
 	}
 	if o := t.exact[val]; o != nil {
-		return o
+		return []*onMatch{o}
 	}
 	for _, p := range t.prefix {
 		if strings.HasPrefix(val, p.prefix) {
-			return p.then
+			return []*onMatch{p.then}
 		}
 	}
+	var out []*onMatch
 	if a, err := netip.ParseAddr(val); err == nil {
 		for _, p := range t.ips {
 			if p.prefix.Contains(a) {
-				return p.then
+				out = append(out, p.then)
 			}
 		}
 	}
-	return nil
+	return out
 }
 
 func (o *onMatch) run(q *query) (string, bool, string) {

@@ -117,6 +117,19 @@ func TestDisabledBeforeRestored(t *testing.T) {
 	}
 }
 
+// TestWiderRange: a matcher goes on with the next wider range where the tree below
+// a range finds nothing.
+func TestWiderRange(t *testing.T) {
+	deeper := &matchTree{input: func(*query) (string, bool) { return "raw_buffer", true }, exact: map[string]*onMatch{"tls": {name: "narrow"}}}
+	tree := &matchTree{input: func(q *query) (string, bool) { return q.dst.Addr().String(), true }, noMatch: &onMatch{name: "none"},
+		ips: []ipMatch{{netip.MustParsePrefix("10.1.0.0/16"), &onMatch{tree: deeper}}, {netip.MustParsePrefix("10.0.0.0/8"), &onMatch{name: "wide"}}}}
+	for dst, want := range map[string]string{"10.1.3.0:80": "wide", "10.2.0.0:80": "wide", "11.0.0.0:80": "none"} {
+		if name, _, why := tree.match(&query{dst: netip.MustParseAddrPort(dst)}); name != want {
+			t.Errorf("%s: %s %s, want %s", dst, name, why, want)
+		}
+	}
+}
+
 // TestMappedAddress: a listener on an IPv4-mapped address has the IPv4 address
 // only with ipv4_compat.
 func TestMappedAddress(t *testing.T) {
