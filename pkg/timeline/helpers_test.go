@@ -29,7 +29,9 @@ func recorded(t testing.TB) []string {
 	}
 	var out []string
 	for _, d := range dirs {
-		out = append(out, filepath.Base(filepath.Dir(d)))
+		if name := filepath.Base(filepath.Dir(d)); !raced || name < "09" || name == "34-gcp-mux-delta" {
+			out = append(out, name)
+		}
 	}
 	return out
 }
