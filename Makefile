@@ -29,16 +29,23 @@ lint: $(LINT)
 fuzz:
 	hack/fuzz $(FUZZTIME)
 
-# Random configurations on a live Envoy against the evaluator, about N probes;
-# SEED=0 draws a new seed, which is printed when something is wrong.
-N    ?= 1000
-SEED ?= 0
+# Random configurations on a live Envoy against the evaluator: about N probes, and
+# a quarter of that around updates. SEED=0 draws a new seed, which is printed when
+# something is wrong; ENVOY is a version that hack/get-envoy can get, such as
+# 1.36.2, else the one that tests use.
+N     ?= 1000
+SEED  ?= 0
+ENVOY ?=
+ORACLE := $(GO) test ./test/live -count=1 -v -timeout 80m
 oracle: tools
-	ENVOY_BIN=$$(hack/find-envoy) CI=true $(GO) test ./test/live -run 'RealEnvoy' -count=1 -v -timeout 80m \
-	  -args -rapid.checks=$$(( ($(N) + 39) / 40 )) -rapid.seed=$(SEED)
+	@[ -z "$(ENVOY)" ] || ENVOY_VERSION=$(ENVOY) hack/get-envoy
+	@if [ -n "$(ENVOY)" ]; then export ENVOY_BIN=$(TOOLS)/envoy-$(ENVOY); else export ENVOY_BIN=$$(hack/find-envoy); fi; export CI=true; \
+	  $(ORACLE) -run RealEnvoyAgrees -args -rapid.checks=$$(( ($(N) + 39) / 40 )) -rapid.seed=$(SEED) && \
+	  $(ORACLE) -run RealEnvoyCompares -args -rapid.checks=$$(( ($(N) + 159) / 160 )) -rapid.seed=$(SEED)
 
-bench:
-	$(GO) test -run '^$$' -bench . -benchtime 1s ./pkg/...
+# The figures of docs/performance.md, as a table and in bin/bench.json.
+bench: build
+	$(GO) test ./test/bench -run '^TestNumbers$$' -count=1 -v -timeout 60m -args -numbers -xdsproxy $(CURDIR)/$(BIN) -json $(CURDIR)/bin/bench.json
 
 tools: $(LINT)
 	@hack/get-envoy
