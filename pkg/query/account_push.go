@@ -34,6 +34,7 @@ type accountSide struct {
 	types   map[string]*TypeAccount
 	streams map[uint64]map[string]bool // types that a stream has carried; nil: any
 	pushes  []*countedPush             // by number: those that later records may be about
+	left    time.Time                  // when its last stream ended; zero: it is there
 }
 
 // countedPush is a push that an entry or an answer may yet say something about.
@@ -49,25 +50,47 @@ type countedPush struct {
 // remembered is how many push numbers back an answer is expected to reach.
 const remembered = 1024
 
+// farewell is how long a sidecar has to be away before what it was offered is
+// forgotten: pods come and go, and each holds a whole configuration.
+const farewell = 24 * time.Hour
+
 // Record counts one record.
 func (k *Accountant) Record(rec xds.Record) {
 	if rec.Sidecar.IsZero() {
 		k.fold.Apply(rec)
 		return
 	}
+	if k.sides[rec.Sidecar] == nil {
+		k.forget(rec.Time)
+	}
 	s := k.side(rec.Sidecar)
-	switch rec.Kind {
-	case xds.KindPush:
+	if rec.Kind == xds.KindPush {
 		k.push(s, rec)
 		return
+	}
+	k.fold.Apply(rec)
+	switch rec.Kind {
 	case xds.KindOpen:
-		s.streams[rec.Stream] = map[string]bool{}
+		s.streams[rec.Stream], s.left = map[string]bool{}, time.Time{}
 	case xds.KindClose:
 		delete(s.streams, rec.Stream)
+		if v, _ := k.fold.View(rec.Sidecar); !v.Connected {
+			s.left = rec.Time
+		}
 	case xds.KindAnswer:
 		s.answer(rec, k.wants(rec.Time))
 	}
-	k.fold.Apply(rec)
+}
+
+// forget drops what is held only to compare with, of sidecars that are gone for good;
+// what was counted stays.
+func (k *Accountant) forget(now time.Time) {
+	for id, s := range k.sides {
+		if !s.left.IsZero() && now.Sub(s.left) > farewell {
+			k.fold.Forget(id)
+			s.pushes, s.left = nil, time.Time{}
+		}
+	}
 }
 
 // Entry settles which pushes moved no traffic.

@@ -145,6 +145,26 @@ func TestLateAnswerMovesTraffic(t *testing.T) {
 	}
 }
 
+// TestGoneSidecarsAreForgotten: their counts stay, what they held does not.
+func TestGoneSidecarsAreForgotten(t *testing.T) {
+	k, id := accountant(t, xds.Push{Type: xds.ListenerType, Resources: []xds.Entry{{Name: "a", Digest: xds.DigestOf([]byte("a"))}}})
+	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	k.Record(xds.Record{Seq: 3, Time: at, Kind: xds.KindClose, Stream: 1, Sidecar: id, Close: &xds.Close{}})
+	for i, after := range []time.Duration{time.Minute, 2 * farewell} {
+		if v, _ := k.fold.View(id); v.Offered.Len(xds.ListenerType) != 1 {
+			t.Fatalf("forgotten %d others later, while it may come back", i)
+		}
+		other := xds.Sidecar{Node: "other" + after.String()}
+		k.Record(xds.Record{Seq: uint64(4 + i), Time: at.Add(after), Kind: xds.KindOpen, Stream: 2, Sidecar: other, Open: &xds.Open{}})
+	}
+	if v, ok := k.fold.View(id); ok {
+		t.Errorf("still holds %d listeners", v.Offered.Len(xds.ListenerType))
+	}
+	if n := k.Accounts()[0].Total().Pushes; n != 1 {
+		t.Errorf("%d pushes, want 1", n)
+	}
+}
+
 func TestSplitPath(t *testing.T) {
 	for _, c := range []struct {
 		path        string
