@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,16 +31,15 @@ type historyConfig struct {
 }
 
 // history writes what the observers saw: recorder, fold and store. One goroutine
-// uses it, but for Has and rec.Known, which the forwarding path calls: these touch
-// memory only, never the store, whose lock may be held while a disk is slow.
+// uses it, but for Has and rec.Known, which the forwarding path calls: these look
+// into memory only and never wait for a disk.
 type history struct {
-	cfg     historyConfig
-	writer  *store.Writer
-	fold    *state.Fold
-	rec     *record.Recorder
-	present digests
-	newest  time.Time // of the records
-	broken  bool      // the recorder has failed for good
+	cfg    historyConfig
+	writer *store.Writer
+	fold   *state.Fold
+	rec    *record.Recorder
+	newest time.Time // of the records
+	broken bool      // the recorder has failed for good
 }
 
 func openHistory(ctx context.Context, cfg historyConfig) (*history, error) {
@@ -98,9 +96,6 @@ func (h *history) Append(recs []xds.Record, bodies []xds.Body) error {
 	if err := h.writer.Append(recs, bodies); err != nil {
 		return err
 	}
-	for _, b := range bodies {
-		h.present.add(b.Digest)
-	}
 	for _, r := range recs {
 		h.fold.Apply(r)
 		if r.Time.After(h.newest) {
@@ -111,7 +106,7 @@ func (h *history) Append(recs []xds.Record, bodies []xds.Body) error {
 }
 
 // Has reports whether the store is known to hold a body.
-func (h *history) Has(d xds.Digest) bool { return h.present.has(d) }
+func (h *history) Has(d xds.Digest) bool { return h.writer.Has(d) }
 
 // bases are what a new segment starts with.
 func (h *history) bases() []xds.Record {
@@ -218,33 +213,4 @@ func (c *condition) get() string {
 		return *s
 	}
 	return ""
-}
-
-// maxDigests bounds one generation of digests, some 5 MB.
-const maxDigests = 1 << 17
-
-// digests is a bounded set: the younger half of what was added is in it for sure.
-// What it has forgotten is handed to the store once more, which keeps it once.
-type digests struct {
-	mu         sync.RWMutex // guards what follows, for moments only
-	young, old map[xds.Digest]struct{}
-}
-
-func (d *digests) has(x xds.Digest) bool {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	if _, ok := d.young[x]; ok {
-		return true
-	}
-	_, ok := d.old[x]
-	return ok
-}
-
-func (d *digests) add(x xds.Digest) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if len(d.young) >= maxDigests || d.young == nil {
-		d.old, d.young = d.young, map[xds.Digest]struct{}{}
-	}
-	d.young[x] = struct{}{}
 }

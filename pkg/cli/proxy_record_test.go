@@ -64,24 +64,6 @@ func TestProxyRecorderPanics(t *testing.T) {
 	}
 }
 
-// TestDigests: bounded, and the younger half is there for sure.
-func TestDigests(t *testing.T) {
-	var d digests
-	digest := func(i int) xds.Digest { return xds.Digest{byte(i), byte(i >> 8), byte(i >> 16), 1} }
-	const n = 3*maxDigests + 7
-	for i := range n {
-		d.add(digest(i))
-	}
-	for i := n - maxDigests; i < n; i++ {
-		if !d.has(digest(i)) {
-			t.Fatalf("%d of %d is not there", i, n)
-		}
-	}
-	if d.has(digest(0)) || len(d.young)+len(d.old) > 2*maxDigests {
-		t.Errorf("it keeps %d", len(d.young)+len(d.old))
-	}
-}
-
 // TestCondition tells when something turns, not each time it is said.
 func TestCondition(t *testing.T) {
 	var c condition

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -21,11 +22,12 @@ func (r *Recorder) entry(c xds.Chunk, delta bool, it *item) (xds.Entry, error) {
 	case xds.ChunkTooLarge:
 		return xds.Entry{Name: c.Name, State: xds.EntryTooLarge, Digest: c.Sum, Size: c.Size}, nil
 	}
-	if e, ok := r.known.get(c.Key, delta); ok && r.cfg.Log.Has(e.Digest) {
-		return e, nil
+	known, ok := r.known.get(c.Key, delta)
+	if ok && r.cfg.Log.Has(known.Digest) {
+		return known, nil
 	}
-	if c.State == xds.ChunkKnown { // evicted since the observer asked
-		return xds.Entry{Name: c.Name, State: xds.EntryBodyless, Size: c.Size}, nil
+	if c.State == xds.ChunkKnown { // evicted since the observer asked; known may still have its name
+		return xds.Entry{Name: cmp.Or(c.Name, known.Name), State: xds.EntryBodyless, Size: c.Size}, nil
 	}
 	e, body, err := r.parseEntry(c.Raw, delta)
 	if err != nil || e.State != xds.EntryBody {

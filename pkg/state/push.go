@@ -52,12 +52,19 @@ func newPending(r xds.Record) *pending {
 		time: r.Time, removed: r.Push.Removed, omitted: r.Push.Omitted}
 	p.full = wholesale(p.typ, r.Push.Delta) && p.omitted == ""
 	for _, e := range r.Push.Resources {
+		if nameless(e) { // whatever it is, it is not gone
+			p.full, p.omitted = false, "a resource whose name was not recorded"
+			continue
+		}
 		if e.State != xds.EntryEmpty {
 			p.names = append(p.names, named{name: e.Name, digest: digestOf(e), version: e.Version})
 		}
 	}
 	return p
 }
+
+// nameless: neither name nor content of a resource was recorded.
+func nameless(e xds.Entry) bool { return e.State == xds.EntryBodyless && e.Name == "" }
 
 // digestOf is how an entry stands in a snapshot.
 func digestOf(e xds.Entry) xds.Digest {
