@@ -16,6 +16,7 @@ type chain struct {
 	tls     bool // it has a transport socket of its own that is not plaintext
 	socket  string
 	filters []networkFilter
+	refs    references // what its filters name
 	broken  string
 }
 
@@ -64,7 +65,8 @@ func (l *listener) compileChain(fc *listenerv3.FilterChain, i int, refs *referen
 	if ts := fc.GetTransportSocket(); ts != nil {
 		c.socket, c.tls = ts.GetName(), !plaintext(ts)
 	}
-	c.filters = compileFilters(fc.GetFilters(), refs)
+	c.filters = compileFilters(fc.GetFilters(), &c.refs)
+	refs.join(&c.refs)
 	return c
 }
 

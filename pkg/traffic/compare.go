@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -17,7 +18,7 @@ func (e *Engine) Compare(old, new *View) []xds.Shift {
 		return nil
 	}
 	c := newComparison(old, new)
-	c.fates, c.unmoved = e.fates(old, new), unmoved(old, new)
+	c.fates, c.unmoved, c.gates = e.fates(old, new), unmoved(old, new), !slices.Equal(old.gates(), new.gates())
 	for _, v6 := range []bool{false, true} {
 		c.family(v6)
 	}
@@ -48,10 +49,10 @@ type comparison struct {
 	dirtyPairs map[pair]bool
 	jointPairs map[pair]*joint
 	fates      func(*listener) fate // what the step does to connections of a listener of old
-	// unmoved reports that a connection gets a chain on both sides that does the
-	// same on both, and whether one of the chains reads requests. It may be nil,
-	// and say no and yes when in doubt.
-	unmoved func(p pair, dst netip.AddrPort, sig xds.Signal) (same, requests bool)
+	// unmoved tells what the chains that a connection gets on both sides have in
+	// common. It may be nil, and say nothing when in doubt.
+	unmoved func(p pair, dst netip.AddrPort, sig xds.Signal) still
+	gates   bool // what listeners get connections through differs
 	around  facets
 	all     bool // something outside the listeners changed: every destination is looked at
 	found   found
@@ -86,6 +87,21 @@ func (j *joint) requests() *classSet {
 	return j.full
 }
 
+// but is the set that tells requests apart, with the hosts that are served the
+// same on both sides as one class.
+func (j *joint) but(same map[string]bool) *classSet {
+	f := j.facets
+	f.hosts, f.split = nil, true
+	for _, h := range j.facets.hosts {
+		h.domains = slices.DeleteFunc(slices.Clone(h.domains), func(d string) bool { return same[d] })
+		if h.all || len(h.domains) > 0 {
+			f.hosts = append(f.hosts, h)
+		}
+	}
+	f.hosts = append(splitHosts(f.hosts), hostFacet{domains: sortedKeys(same)})
+	return newClassSet(f)
+}
+
 func newComparison(old, new compared) *comparison {
 	return &comparison{
 		old: old, new: new, keysO: old.keys(), keysN: new.keys(),
@@ -102,7 +118,8 @@ func (c *comparison) dirty(p pair) bool {
 	}
 	d, ok := c.dirtyPairs[p]
 	if !ok {
-		d = p.old == nil || p.new == nil || p.old.binds != p.new.binds || c.old.fingerprint(p.old) != c.new.fingerprint(p.new)
+		d = p.old == nil || p.new == nil || c.gates || p.old.binds != p.new.binds || p.old.digest != p.new.digest ||
+			c.old.fingerprint(p.old) != c.new.fingerprint(p.new)
 		c.dirtyPairs[p] = d
 	}
 	return d
@@ -309,15 +326,32 @@ func (c *comparison) classes(p pair, dst netip.AddrPort) (map[string]bool, *clas
 		return nil, j.requests()
 	}
 	skip, read := map[string]bool{}, false
+	var hosts map[string]bool
 	for _, class := range j.wire.classes {
-		same, requests := c.unmoved(p, dst, class.Signal)
-		skip[wireKey(class.Class)] = same
-		read = read || !same && requests && j.facets.http && class.Signal.Host != ""
+		same := c.unmoved(p, dst, class.Signal)
+		skip[wireKey(class.Class)] = same.same
+		if !same.same && same.requests && j.facets.http && class.Signal.Host != "" {
+			hosts = inBoth(hosts, same.hosts, !read)
+			read = true
+		}
 	}
-	if read {
-		return skip, j.requests()
+	switch {
+	case !read:
+		return skip, j.wire
+	case len(hosts) > 0:
+		return skip, j.but(hosts)
 	}
-	return skip, j.wire
+	return skip, j.requests()
+}
+
+// inBoth is what two sets share; the second one where it is the first to come.
+func inBoth(a, b map[string]bool, first bool) map[string]bool {
+	if first {
+		return b
+	}
+	out := maps.Clone(a)
+	maps.DeleteFunc(out, func(name string, _ bool) bool { return !b[name] })
+	return out
 }
 
 // wireKey is equal for classes that only requests tell apart.

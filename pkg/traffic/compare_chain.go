@@ -4,9 +4,12 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/xdsproxy/xdsproxy/pkg/decode"
 	"github.com/xdsproxy/xdsproxy/pkg/state"
@@ -18,15 +21,22 @@ import (
 // listener, and in each one chain.
 type sameChains struct {
 	old, new *View
-	routes   map[string]bool    // route configurations that differ
-	caught   map[string]bool    // clusters that mean "pass through" on one side only
-	memo     map[[2]*chain]bool // what was found
+	routes   map[string]bool     // route configurations that differ
+	caught   map[string]bool     // clusters that mean "pass through" on one side only
+	memo     map[[2]*chain]still // what was found
+}
+
+// still is what two chains that a connection gets have in common.
+type still struct {
+	same     bool            // they do the same
+	requests bool            // one of them reads requests
+	hosts    map[string]bool // names that are served the same, where all else does not
 }
 
 // unmoved is nil where more differs than listeners and route configurations: then
 // every chain may be touched.
-func unmoved(old, new *View) func(pair, netip.AddrPort, xds.Signal) (same, requests bool) {
-	s := &sameChains{old: old, new: new, routes: map[string]bool{}, caught: map[string]bool{}, memo: map[[2]*chain]bool{}}
+func unmoved(old, new *View) func(pair, netip.AddrPort, xds.Signal) still {
+	s := &sameChains{old: old, new: new, routes: map[string]bool{}, caught: map[string]bool{}, memo: map[[2]*chain]still{}}
 	for d := range state.Differences(old.snap, new.snap) {
 		switch {
 		case d.Type == xds.RouteType:
@@ -53,23 +63,22 @@ func (v *View) internal(d xds.Digest) bool {
 	return d == xds.Bodyless || v.engine.listener(d).internal || v.engine.listener(d).broken != ""
 }
 
-func (s *sameChains) unmoved(p pair, dst netip.AddrPort, sig xds.Signal) (same, requests bool) {
+func (s *sameChains) unmoved(p pair, dst netip.AddrPort, sig xds.Signal) still {
 	a, inA, okA := s.old.chains(p.old, dst, sig)
 	b, inB, okB := s.new.chains(p.new, dst, sig)
 	if !okA || !okB || len(a) != 1 || len(b) != 1 || a[0] == nil || b[0] == nil {
-		return false, true
+		return still{requests: true}
 	}
-	requests = a[0].readsRequests() || b[0].readsRequests()
 	if !reflect.DeepEqual(inA, inB) {
-		return false, requests
+		return still{requests: a[0].readsRequests() || b[0].readsRequests()}
 	}
 	key := [2]*chain{a[0], b[0]}
-	same, ok := s.memo[key]
+	found, ok := s.memo[key]
 	if !ok {
-		same = s.same(p, a[0], b[0])
-		s.memo[key] = same
+		found = s.compare(p, a[0], b[0])
+		s.memo[key] = found
 	}
-	return same, requests
+	return found
 }
 
 // readsRequests reports whether c may have an HTTP connection manager.
@@ -77,33 +86,101 @@ func (c *chain) readsRequests() bool {
 	return c.tls || c.broken != "" || slices.ContainsFunc(c.filters, func(n networkFilter) bool { _, tcp := n.(*tcpProxy); return !tcp })
 }
 
-// same: equal messages, and nothing they lead to differs.
-func (s *sameChains) same(p pair, a, b *chain) bool {
+// compare: chains do the same that are equal messages, where nothing that they
+// lead to differs.
+func (s *sameChains) compare(p pair, a, b *chain) still {
+	out := still{requests: a.readsRequests() || b.readsRequests()}
 	x, y := s.message(s.old, p.old, a), s.message(s.new, p.new, b)
-	if x == nil || y == nil || !proto.Equal(x, y) {
-		return false
+	if x == nil || y == nil || !proto.Equal(x, y) || b.refs.dynamic || meets(b.refs.clusterNames(), s.caught) {
+		return out
 	}
-	refs := &references{}
-	compileFilters(x.GetFilters(), refs)
-	if refs.dynamic {
-		return false
-	}
-	for r := range refs.routes {
-		if s.routes[r] || s.leads(r) {
-			return false
+	for r := range b.refs.routes {
+		if s.leads(s.old, r) || s.leads(s.new, r) {
+			return out
+		}
+		if s.routes[r] {
+			if len(b.refs.routes) == 1 {
+				out.hosts = s.hosts(r)
+			}
+			return out
 		}
 	}
-	return !meets(refs.clusterNames(), s.caught)
+	out.same = true
+	return out
 }
 
 // leads reports that a route configuration names a cluster whose meaning differs.
-func (s *sameChains) leads(route string) bool {
-	d, ok := s.new.snap.Lookup(xds.RouteType, route)
+func (s *sameChains) leads(v *View, route string) bool {
+	d, ok := v.snap.Lookup(xds.RouteType, route)
 	if !ok || d == xds.Bodyless || len(s.caught) == 0 {
 		return false
 	}
-	rc := s.new.engine.routeConfig(d)
+	rc := v.engine.routeConfig(d)
 	return rc.dynamic || meets(rc.clusters, s.caught)
+}
+
+// hosts are the names in full that two versions of a route configuration serve
+// with equal virtual hosts; none where the versions differ in anything else.
+func (s *sameChains) hosts(route string) map[string]bool {
+	a, b := s.routesOf(s.old, route), s.routesOf(s.new, route)
+	if a == nil || b == nil || !proto.Equal(less(a, "virtual_hosts"), less(b, "virtual_hosts")) {
+		return nil
+	}
+	was, out := byDomain(a), map[string]bool{}
+	memo := map[[2]*routev3.VirtualHost]bool{}
+	for name, vh := range byDomain(b) {
+		key := [2]*routev3.VirtualHost{was[name], vh}
+		if key[0] == nil || vh == nil || strings.Contains(name, "*") {
+			continue
+		}
+		if _, ok := memo[key]; !ok {
+			memo[key] = proto.Equal(key[0], vh)
+		}
+		if memo[key] {
+			out[name] = true
+		}
+	}
+	return out
+}
+
+func (s *sameChains) routesOf(v *View, route string) *routev3.RouteConfiguration {
+	d, ok := v.snap.Lookup(xds.RouteType, route)
+	if !ok {
+		return nil
+	}
+	m, err := decode.As[*routev3.RouteConfiguration](v.engine.bodies, d)
+	if err != nil || m.GetVhds() != nil || v.engine.routeConfig(d).broken != "" || v.engine.routeConfig(d).dynamic {
+		return nil
+	}
+	return m
+}
+
+// byDomain finds virtual hosts by the names they have; nil for a name that several have.
+func byDomain(rc *routev3.RouteConfiguration) map[string]*routev3.VirtualHost {
+	out := map[string]*routev3.VirtualHost{}
+	for _, vh := range rc.GetVirtualHosts() {
+		for _, d := range vh.GetDomains() {
+			d = strings.ToLower(d)
+			if _, twice := out[d]; twice {
+				out[d] = nil
+				continue
+			}
+			out[d] = vh
+		}
+	}
+	return out
+}
+
+// less is m less some of its fields; what is left is shared.
+func less[T proto.Message](m T, fields ...protoreflect.Name) T {
+	out := m.ProtoReflect().New()
+	m.ProtoReflect().Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if !slices.Contains(fields, fd.Name()) {
+			out.Set(fd, v)
+		}
+		return true
+	})
+	return out.Interface().(T)
 }
 
 // message is the chain as it came, nil if that is not to be had.

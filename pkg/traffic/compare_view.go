@@ -71,6 +71,18 @@ func (v *View) chains(l *listener, dst netip.AddrPort, sig xds.Signal) ([]*chain
 	return chains, x.in, why == ""
 }
 
+// gates are those of the listeners that hand connections to others.
+func (v *View) gates() []string {
+	k := v.keys()
+	out := []string{"", ""}
+	for i, vo := range []*listener{k.vo4, k.vo6} {
+		if vo != nil {
+			out[i] = vo.gate()
+		}
+	}
+	return out
+}
+
 // gate is what l does to a connection before it hands it to another listener:
 // its filters and their timeout. Equal texts are equal gates.
 func (l *listener) gate() string {

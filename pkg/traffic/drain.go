@@ -53,11 +53,7 @@ func (e *Engine) fate(old, new xds.Digest) fate {
 	if errA != nil || errB != nil {
 		return fate{} // nobody knows
 	}
-	a, b = normal(a), normal(b)
-	if proto.Equal(a, b) {
-		return fate{}
-	}
-	if len(b.GetFilterChains()) == 0 || !proto.Equal(chainless(a), chainless(b)) {
+	if !same(chainless(a), chainless(b)) || len(b.GetFilterChains()) == 0 && !same(a, b) {
 		return fate{all: true}
 	}
 	return fate{chains: goneChains(a, b)}
@@ -65,32 +61,36 @@ func (e *Engine) fate(old, new xds.Digest) fate {
 
 // chainless is l without what may be updated in place.
 func chainless(l *listenerv3.Listener) *listenerv3.Listener {
-	l = proto.CloneOf(l)
-	l.FilterChains, l.DefaultFilterChain, l.FilterChainMatcher = nil, nil, nil
-	return l
+	return less(l, "filter_chains", "default_filter_chain", "filter_chain_matcher")
 }
 
 // goneChains are the chains of a that b does not have in the same form.
 func goneChains(a, b *listenerv3.Listener) map[int]bool {
 	out := map[int]bool{}
 	for i, fc := range a.GetFilterChains() {
-		same := func(x *listenerv3.FilterChain) bool { return proto.Equal(fc, x) }
-		if !slices.ContainsFunc(b.GetFilterChains(), same) {
+		equal := func(x *listenerv3.FilterChain) bool { return proto.Equal(fc, x) }
+		alike := func(x *listenerv3.FilterChain) bool { return same(fc, x) }
+		if !slices.ContainsFunc(b.GetFilterChains(), equal) && !slices.ContainsFunc(b.GetFilterChains(), alike) {
 			out[i] = true
 		}
 	}
-	if d := a.GetDefaultFilterChain(); d != nil && !proto.Equal(d, b.GetDefaultFilterChain()) {
+	if d := a.GetDefaultFilterChain(); d != nil && (b.GetDefaultFilterChain() == nil || !same(d, b.GetDefaultFilterChain())) {
 		out[-1] = true
 	}
 	return out
 }
 
-// normal is l with the messages inside it encoded anew, so that equal content is
+// same reports that two messages hold the same, however they are encoded.
+func same[T proto.Message](a, b T) bool {
+	return proto.Equal(a, b) || proto.Equal(normal(a), normal(b))
+}
+
+// normal is m with the messages inside it encoded anew, so that equal content is
 // equal bytes. What is not known stays as it is.
-func normal(l *listenerv3.Listener) *listenerv3.Listener {
-	l = proto.CloneOf(l)
-	normalise(l.ProtoReflect())
-	return l
+func normal[T proto.Message](m T) T {
+	m = proto.CloneOf(m)
+	normalise(m.ProtoReflect())
+	return m
 }
 
 func normalise(m protoreflect.Message) {

@@ -61,16 +61,17 @@ func (v *View) passesThrough(c *cluster, vd xds.Verdict) bool {
 // catchAll is the cluster that virtualOutbound leads to when nothing else claims
 // a connection.
 func (v *View) catchAll() string {
-	v.passOnce.Do(func() {
-		k := v.keys()
-		for _, vo := range []*listener{k.vo4, k.vo6} {
-			if n := vo.lastCluster(); n != "" {
-				v.passName = n
-				return
-			}
-		}
-	})
+	v.passOnce.Do(func() { v.passName = v.keys().catchAll() })
 	return v.passName
+}
+
+func (k keyView) catchAll() string {
+	for _, vo := range []*listener{k.vo4, k.vo6} {
+		if n := vo.lastCluster(); n != "" {
+			return n
+		}
+	}
+	return ""
 }
 
 // lastCluster is the cluster of the chain that takes what no other chain does.

@@ -11,8 +11,8 @@ import (
 )
 
 // fingerprint covers a listener and everything that its verdicts depend on in
-// this view: equal fingerprints mean equal verdicts. Endpoints that move inside
-// a usable cluster do not show.
+// this view, but for what it gets connections through (gates): equal fingerprints
+// mean equal verdicts. Endpoints that move inside a usable cluster do not show.
 func (v *View) fingerprint(l *listener) [20]byte {
 	if l == nil {
 		return [20]byte{}
@@ -40,10 +40,6 @@ type printer struct {
 
 func (v *View) print(l *listener) [20]byte {
 	p := &printer{v: v, h: sha256.New(), seen: map[string]bool{}}
-	for _, vo := range v.outbound(l) {
-		p.word("via")
-		p.word(vo.gate())
-	}
 	p.listener(l)
 	return [20]byte(p.h.Sum(nil)[:20])
 }
@@ -179,13 +175,13 @@ func (a *assignment) internals() []string {
 
 // carry takes over the fingerprints of an earlier view that nothing in the
 // difference touches.
-func (v *View) carry(p *View) {
+func (v *View) carry(p *View, k keyView) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.prints) == 0 {
 		return
 	}
-	changed := v.changedSince(p)
+	changed := v.changedSince(p, k)
 	if changed == nil {
 		return
 	}
@@ -204,12 +200,15 @@ type touchedNames struct {
 	all              bool // listeners changed that concern others
 }
 
+// manyChanges is more than a policy that flips in a large mesh.
+const manyChanges = 10_000
+
 // changedSince is nil where too much differs to be worth a look.
-func (v *View) changedSince(p *View) *touchedNames {
+func (v *View) changedSince(p *View, k keyView) *touchedNames {
 	t := &touchedNames{routes: map[string]bool{}, clusters: map[string]bool{}}
 	n := 0
 	for d := range state.Differences(p.snap, v.snap) {
-		if n++; n > 1000 {
+		if n++; n > manyChanges {
 			return nil
 		}
 		switch d.Type {
@@ -223,14 +222,18 @@ func (v *View) changedSince(p *View) *touchedNames {
 			t.all = t.all || v.concernsOthers(d)
 		}
 	}
+	if was, is := p.table.view.catchAll(), k.catchAll(); was != is {
+		v.dependents(p, was, t.clusters)
+		v.dependents(p, is, t.clusters)
+	}
 	if n > 0 && len(p.users["\x00"]) > 0 {
 		t.all = true
 	}
 	return t
 }
 
-// concernsOthers reports a listener whose change matters to the verdicts of
-// other listeners: virtualOutbound, and those that endpoints lead to.
+// concernsOthers reports a listener whose change matters to the fingerprints of
+// other listeners: those that endpoints lead to.
 func (v *View) concernsOthers(d state.Difference) bool {
 	for _, digest := range []xds.Digest{d.Old, d.New} {
 		if digest.IsZero() {
@@ -239,7 +242,7 @@ func (v *View) concernsOthers(d state.Difference) bool {
 		if digest == xds.Bodyless {
 			return true
 		}
-		if l := v.engine.listener(digest); l.restores || l.internal || l.broken != "" {
+		if l := v.engine.listener(digest); l.internal || l.broken != "" {
 			return true
 		}
 	}
@@ -268,6 +271,9 @@ func (v *View) touched(l *listener, t *touchedNames) bool {
 
 // meets reports that one of the changed names stands in a sorted list.
 func meets(sorted []string, changed map[string]bool) bool {
+	if len(sorted) < len(changed) {
+		return slices.ContainsFunc(sorted, func(name string) bool { return changed[name] })
+	}
 	for name := range changed {
 		if _, ok := slices.BinarySearch(sorted, name); ok {
 			return true

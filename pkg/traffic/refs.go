@@ -31,6 +31,17 @@ func (r *references) route(name string) {
 	r.routes[name] = true
 }
 
+// join adds what another one holds.
+func (r *references) join(o *references) {
+	for c := range o.clusters {
+		r.cluster(c)
+	}
+	for n := range o.routes {
+		r.route(n)
+	}
+	r.dynamic = r.dynamic || o.dynamic
+}
+
 func (r *references) clusterNames() []string { return sortedKeys(r.clusters) }
 func (r *references) routeNames() []string   { return sortedKeys(r.routes) }
 

@@ -161,7 +161,7 @@ func (v *View) update(p *View) *keyTable {
 	if t != old {
 		t.finish(v.env.Lost4, old.view, old.own4)
 	}
-	v.carry(p)
+	v.carry(p, t.view)
 	return t
 }
 
