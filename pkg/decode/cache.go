@@ -75,6 +75,9 @@ func (c *Cache) Message(d xds.Digest) (proto.Message, error) {
 	return m, err
 }
 
+// Body returns the bytes of d, the Any, as they came.
+func (c *Cache) Body(d xds.Digest) ([]byte, bool) { return c.bodies(d) }
+
 // Size returns how many bytes the body of d has, 0 if it is not there.
 func (c *Cache) Size(d xds.Digest) int {
 	b, _ := c.bodies(d)

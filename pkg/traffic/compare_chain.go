@@ -1,13 +1,13 @@
 package traffic
 
 import (
+	"bytes"
 	"net/netip"
 	"reflect"
 	"slices"
-	"strings"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -120,55 +120,68 @@ func (s *sameChains) leads(v *View, route string) bool {
 }
 
 // hosts are the names in full that two versions of a route configuration serve
-// with equal virtual hosts; none where the versions differ in anything else.
+// with virtual hosts of equal bytes; none where the versions differ in anything else.
 func (s *sameChains) hosts(route string) map[string]bool {
-	a, b := s.routesOf(s.old, route), s.routesOf(s.new, route)
-	if a == nil || b == nil || !proto.Equal(less(a, "virtual_hosts"), less(b, "virtual_hosts")) {
+	was, restA, a := s.hostBytes(s.old, route)
+	is, restB, b := s.hostBytes(s.new, route)
+	if a == nil || b == nil || !bytes.Equal(restA, restB) {
 		return nil
 	}
-	was, out := byDomain(a), map[string]bool{}
-	memo := map[[2]*routev3.VirtualHost]bool{}
-	for name, vh := range byDomain(b) {
-		key := [2]*routev3.VirtualHost{was[name], vh}
-		if key[0] == nil || vh == nil || strings.Contains(name, "*") {
+	at, out := map[string]int{}, map[string]bool{}
+	for i, raw := range was {
+		at[string(raw)] = i
+	}
+	for i, raw := range is {
+		j, ok := at[string(raw)]
+		if !ok {
 			continue
 		}
-		if _, ok := memo[key]; !ok {
-			memo[key] = proto.Equal(key[0], vh)
-		}
-		if memo[key] {
-			out[name] = true
-		}
-	}
-	return out
-}
-
-func (s *sameChains) routesOf(v *View, route string) *routev3.RouteConfiguration {
-	d, ok := v.snap.Lookup(xds.RouteType, route)
-	if !ok {
-		return nil
-	}
-	m, err := decode.As[*routev3.RouteConfiguration](v.engine.bodies, d)
-	if err != nil || m.GetVhds() != nil || v.engine.routeConfig(d).broken != "" || v.engine.routeConfig(d).dynamic {
-		return nil
-	}
-	return m
-}
-
-// byDomain finds virtual hosts by the names they have; nil for a name that several have.
-func byDomain(rc *routev3.RouteConfiguration) map[string]*routev3.VirtualHost {
-	out := map[string]*routev3.VirtualHost{}
-	for _, vh := range rc.GetVirtualHosts() {
-		for _, d := range vh.GetDomains() {
-			d = strings.ToLower(d)
-			if _, twice := out[d]; twice {
-				out[d] = nil
-				continue
+		for _, d := range b.hosts[i].domains {
+			if a.exact[d] == a.hosts[j] && b.exact[d] == b.hosts[i] {
+				out[d] = true
 			}
-			out[d] = vh
 		}
 	}
 	return out
+}
+
+// hostBytes are the virtual hosts of a route configuration as they came, in the
+// order of its compiled form, and the bytes of all else in it.
+func (s *sameChains) hostBytes(v *View, route string) (hosts [][]byte, rest []byte, rc *routeConfig) {
+	d, _ := v.snap.Lookup(xds.RouteType, route)
+	raw, ok := v.engine.bodies.Body(d)
+	if !ok {
+		return nil, nil, nil
+	}
+	rc = v.engine.routeConfig(d)
+	_, value := fields(raw, 2) // of the Any
+	if rest, hosts = nil, nil; len(value) == 1 {
+		rest, hosts = fields(value[0], 2) // virtual_hosts
+	}
+	if rc.broken != "" || rc.dynamic || len(hosts) != len(rc.hosts) {
+		return nil, nil, nil
+	}
+	return hosts, rest, rc
+}
+
+// fields splits an encoded message into the values of one field of type bytes or
+// message, and the rest.
+func fields(raw []byte, number protowire.Number) (rest []byte, values [][]byte) {
+	for len(raw) > 0 {
+		num, typ, n := protowire.ConsumeTag(raw)
+		size := protowire.ConsumeFieldValue(num, typ, raw[max(n, 0):])
+		if n < 0 || size < 0 {
+			return nil, nil
+		}
+		if num == number && typ == protowire.BytesType {
+			v, _ := protowire.ConsumeBytes(raw[n:])
+			values = append(values, v)
+		} else {
+			rest = append(rest, raw[:n+size]...)
+		}
+		raw = raw[n+size:]
+	}
+	return rest, values
 }
 
 // less is m less some of its fields; what is left is shared.
