@@ -13,7 +13,9 @@ func (s *side) answer(st *stream, r xds.Record, step *Step) {
 		s.repeat(a) // an orphan, a heartbeat's, a repeated one: nothing new is in force
 		return
 	}
+	s.assumeOlder(p)
 	delete(s.pending, a.Push)
+	delete(s.gapped, a.Push)
 	if a.NACK() {
 		s.nack(st, p, r, step)
 		return

@@ -21,6 +21,7 @@ func (s *side) close(r xds.Record) {
 	for _, n := range s.unanswered(st) {
 		st.lost = append(st.lost, s.pending[n])
 		delete(s.pending, n)
+		delete(s.gapped, n)
 	}
 	byClient := r.Close != nil && r.Close.By == "client" && !s.alone(st)
 	for _, typ := range heldTypes(st) {

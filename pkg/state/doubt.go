@@ -31,7 +31,9 @@ func (s *side) doubt(typ, reason string, names map[string]bool) {
 
 // gap doubts the types a gap names: all that the sidecar asks for where it names
 // none.
-func (s *side) gap(g *xds.Gap) {
+func (s *side) gap(r xds.Record) {
+	g := r.Gap
+	s.mayBeLost(r.Stream, r.Time)
 	types := g.Types
 	if len(types) == 0 {
 		types = append(s.accepted.Types(), sortedKeys(s.sent)...)

@@ -2,6 +2,7 @@ package state
 
 import (
 	"slices"
+	"time"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
@@ -38,7 +39,7 @@ func (f *Fold) Apply(r xds.Record) Step {
 	if r.Sidecar.IsZero() {
 		if r.Kind == xds.KindGap && r.Gap != nil {
 			for _, s := range f.sides {
-				s.gap(r.Gap)
+				s.gap(r)
 			}
 		}
 		return Step{}
@@ -123,6 +124,26 @@ func (f *Fold) Awaits(id xds.Sidecar) bool {
 		}
 	}
 	return false
+}
+
+// Unanswered reports whether a push still waits for its answer, and whether that
+// may never come because it is lost in a gap.
+func (f *Fold) Unanswered(id xds.Sidecar, push uint64) (waits, lost bool) {
+	s := f.sides[id]
+	if s == nil {
+		return false, false
+	}
+	_, waits = s.pending[push]
+	_, lost = s.gapped[push]
+	return waits, lost
+}
+
+// Assume takes the pushes whose answers may be lost in a gap for accepted, for a
+// caller that waits no longer. Their types are uncertain then.
+func (f *Fold) Assume(id xds.Sidecar) {
+	if s := f.sides[id]; s != nil {
+		s.assumeLate(time.Time{})
+	}
 }
 
 // Fork returns a Fold that knows one sidecar only, in the state it is in here,

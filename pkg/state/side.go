@@ -17,10 +17,11 @@ type side struct {
 	// stream's version counts.
 	offered, accepted, active *Snapshot
 
-	streams  map[uint64]*stream  // open ones, and closed ones whose resources nobody took over
-	pending  map[uint64]*pending // unanswered pushes, by number
-	warming  map[Ref][]Ref       // accepted, not active: what it waits for
-	replaced map[Ref]replaced    // without Deps only: what may still be active instead of the accepted version
+	streams  map[uint64]*stream   // open ones, and closed ones whose resources nobody took over
+	pending  map[uint64]*pending  // unanswered pushes, by number
+	gapped   map[uint64]time.Time // those whose answer may be lost in a gap, and when that was
+	warming  map[Ref][]Ref        // accepted, not active: what it waits for
+	replaced map[Ref]replaced     // without Deps only: what may still be active instead of the accepted version
 	rejected map[episode]Rejection
 	doubts   map[string]doubt
 	sent     map[string]string // canonical type -> as the sidecar says it
@@ -32,7 +33,7 @@ type side struct {
 }
 
 func newSide(id xds.Sidecar, deps Deps) *side {
-	return &side{id: id, deps: deps, streams: map[uint64]*stream{}, pending: map[uint64]*pending{}, warming: map[Ref][]Ref{},
+	return &side{id: id, deps: deps, streams: map[uint64]*stream{}, pending: map[uint64]*pending{}, gapped: map[uint64]time.Time{}, warming: map[Ref][]Ref{},
 		replaced: map[Ref]replaced{}, rejected: map[episode]Rejection{}, doubts: map[string]doubt{}, sent: map[string]string{}}
 }
 
@@ -40,7 +41,7 @@ func newSide(id xds.Sidecar, deps Deps) *side {
 func (s *side) clone() *side {
 	c := *s
 	c.pending, c.warming, c.rejected = maps.Clone(s.pending), maps.Clone(s.warming), maps.Clone(s.rejected)
-	c.replaced = maps.Clone(s.replaced)
+	c.replaced, c.gapped = maps.Clone(s.replaced), maps.Clone(s.gapped)
 	c.doubts, c.sent = maps.Clone(s.doubts), maps.Clone(s.sent)
 	c.streams = make(map[uint64]*stream, len(s.streams))
 	for id, st := range s.streams {
@@ -53,6 +54,7 @@ func (s *side) apply(r xds.Record, step *Step) {
 	if r.Time.After(s.lastSeen) {
 		s.lastSeen = r.Time
 	}
+	s.assumeLate(r.Time)
 	switch {
 	case r.Kind == xds.KindOpen && r.Open != nil:
 		s.stream(r.Stream).open = *r.Open
@@ -65,7 +67,7 @@ func (s *side) apply(r xds.Record, step *Step) {
 	case r.Kind == xds.KindClose:
 		s.close(r)
 	case r.Kind == xds.KindGap && r.Gap != nil:
-		s.gap(r.Gap)
+		s.gap(r)
 	}
 }
 

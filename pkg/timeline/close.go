@@ -15,6 +15,7 @@ import (
 
 // close ends the open group as of now.
 func (s *side) close(rule Rule, at time.Time) Entry {
+	s.w.fold.Assume(s.id)
 	return s.closeAs(rule, at, s.w.fold.Active(s.id))
 }
 

@@ -80,9 +80,9 @@ func (g *group) add(s *side, r xds.Record) {
 		g.push(s, r)
 	case r.Kind == xds.KindAnswer && r.Answer != nil:
 		if _, ours := g.waits[r.Answer.Push]; ours {
-			delete(g.waits, r.Answer.Push)
 			g.stirred = s.clock
 		}
+		g.answered(s)
 	case r.Kind == xds.KindRequest && r.Request != nil && holds[xds.Canonical(r.Request.Type)]:
 		g.stirred = s.clock
 	case r.Kind == xds.KindClose:
@@ -92,6 +92,26 @@ func (g *group) add(s *side, r xds.Record) {
 			}
 		}
 	}
+}
+
+// answered drops the pushes that wait no more: an answer also tells that those
+// before it had one.
+func (g *group) answered(s *side) {
+	for n := range g.waits {
+		if waits, _ := s.w.fold.Unanswered(s.id, n); !waits {
+			delete(g.waits, n)
+		}
+	}
+}
+
+// lost reports whether all that is still waited for may be lost in a gap.
+func (g *group) lost(s *side) bool {
+	for n := range g.waits {
+		if _, lost := s.w.fold.Unanswered(s.id, n); !lost {
+			return false
+		}
+	}
+	return true
 }
 
 func (g *group) push(s *side, r xds.Record) {
@@ -135,7 +155,7 @@ func (g *group) rule(s *side) Rule {
 // due is when time alone closes the group, and by which rule.
 func (g *group) due(s *side) (Rule, time.Duration) {
 	end := g.opened + limit
-	if q := g.stirred + s.quiet(); len(g.waits) == 0 && !s.unready() && q <= end {
+	if q := g.stirred + s.quiet(); g.lost(s) && !s.unready() && q <= end {
 		return Quiet, q
 	}
 	return Limit, end
