@@ -58,7 +58,7 @@ type control struct {
 func startEnvoy(t *testing.T) *control {
 	t.Helper()
 	dir := t.TempDir()
-	c := &control{cache: cachev3.NewSnapshotCache(true, oneNode{}, nil), answers: map[string]string{}, sent: map[string]string{}}
+	c := &control{cache: cachev3.NewSnapshotCache(false, oneNode{}, nil), answers: map[string]string{}, sent: map[string]string{}}
 	sock := filepath.Join(dir, "xds.sock")
 	lis, err := net.Listen("unix", sock)
 	if err != nil {
@@ -131,7 +131,7 @@ func (c *control) apply(t testing.TB, res map[resourcev3.Type][]types.Resource) 
 func settled(t testing.TB) []byte {
 	t.Helper()
 	last := dump(t)
-	for deadline := time.Now().Add(time.Second); ; {
+	for deadline := time.Now().Add(1500 * time.Millisecond); ; {
 		time.Sleep(80 * time.Millisecond)
 		now := dump(t)
 		if bytes.Equal(now, last) && !bytes.Contains(now, []byte(`warming`)) || time.Now().After(deadline) {
@@ -152,9 +152,12 @@ var minor = sync.OnceValue(func() int {
 	return n
 })
 
-func dump(t testing.TB) []byte {
+func dump(t testing.TB) []byte { return admin(t, "/config_dump?include_eds") }
+
+// admin asks Envoy's admin interface.
+func admin(t testing.TB, path string) []byte {
 	t.Helper()
-	r, err := http.Get("http://127.0.0.1:15000/config_dump?include_eds")
+	r, err := http.Get("http://127.0.0.1:15000" + path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func clusters(t *rapid.T) []*clusterv3.Cluster {
 // drawn is a STATIC cluster with localities, priorities and a panic threshold.
 func drawn(t *rapid.T, name string) *clusterv3.Cluster {
 	c := static(name)
-	if name == "svc-a" { // always well
+	if name == "svc-a" || name == "svc-b" { // always well: a share that gets nowhere makes the whole unknown
 		c.LoadAssignment = plain(name, member(name, 0, corev3.HealthStatus_HEALTHY), member(name, 1, corev3.HealthStatus_UNKNOWN))
 		return c
 	}

@@ -105,7 +105,7 @@ func route(t *rapid.T) *routev3.Route {
 	case 2:
 		type weight = routev3.WeightedCluster_ClusterWeight
 		r.Action = &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_WeightedClusters{WeightedClusters: &routev3.WeightedCluster{
-			Clusters: []*weight{{Name: one(t, targets[:4], "leg 1"), Weight: wrapperspb.UInt32(1)}, {Name: one(t, targets[:4], "leg 2"), Weight: wrapperspb.UInt32(one(t, []uint32{0, 1}, "leg weight"))}}}}}}
+			Clusters: []*weight{{Name: one(t, legs, "leg 1"), Weight: wrapperspb.UInt32(1)}, {Name: one(t, legs, "leg 2"), Weight: wrapperspb.UInt32(one(t, []uint32{0, 1}, "leg weight"))}}}}}}
 	default:
 		r.Action = &routev3.Route_Route{Route: forward(t)}
 	}

@@ -24,8 +24,8 @@ func listener(t *rapid.T, i int) *listenerv3.Listener {
 	ip := one(t, addresses, "address")
 	l := &listenerv3.Listener{Name: fmt.Sprintf("l%d", i), Address: socket(ip, one(t, ports, "port")),
 		BindToPort: wrapperspb.Bool(false), ListenerFilters: inspectors(t), ContinueOnListenerFiltersTimeout: chance(t, "continue")}
-	if !rare(t, 15, "default timeout") {
-		l.ListenerFiltersTimeout = durationpb.New(one(t, []time.Duration{0, 200 * time.Millisecond}, "timeout"))
+	if l.ListenerFiltersTimeout = durationpb.New(one(t, []time.Duration{0, 200 * time.Millisecond}, "timeout")); rare(t, 15, "default timeout") {
+		l.ListenerFiltersTimeout, l.ContinueOnListenerFiltersTimeout = nil, false // 15 s: nobody waits here for what comes then
 	}
 	switch {
 	case ip == "::" && rare(t, 2, "compat"): // a port of its own: what was there before matters
@@ -162,7 +162,7 @@ func late(t *rapid.T) bool { return rare(t, 2, "late connect") && minor() >= 37 
 func weighted(t *rapid.T) *tcpproxyv3.TcpProxy {
 	type weight = tcpproxyv3.TcpProxy_WeightedCluster_ClusterWeight
 	return &tcpproxyv3.TcpProxy{StatPrefix: "t", ClusterSpecifier: &tcpproxyv3.TcpProxy_WeightedClusters{WeightedClusters: &tcpproxyv3.TcpProxy_WeightedCluster{
-		Clusters: []*weight{{Name: one(t, targets[:3], "leg 1"), Weight: 50}, {Name: one(t, targets[:3], "leg 2"), Weight: 50}}}}}
+		Clusters: []*weight{{Name: one(t, legs, "leg 1"), Weight: 50}, {Name: one(t, legs, "leg 2"), Weight: 50}}}}}
 }
 
 // policy draws an RBAC that asks for the connection, or the request.

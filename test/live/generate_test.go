@@ -33,6 +33,7 @@ var (
 	sources   = []string{"10.0.0.0/8", "10.0.0.9/32", "192.0.2.0/24", "10.0.0.0/30"}
 	targets   = []string{"svc-a", "svc-b", "svc-c", "svc-d", "svc-eds", "svc-eds-empty", "svc-subset", "svc-empty", "svc-sick", "svc-dst", "svc-port", "svc-header",
 		"PassthroughCluster", "BlackHoleCluster", "absent"}
+	legs  = []string{"svc-a", "svc-b", "svc-a", "svc-b", "svc-a", "svc-b", "svc-c", "svc-d"}
 	paths = []string{"/", "/x", "/x/y", "/X", "/x/../y", "//x", "/old?q=1", "/x?q=2&r=1", "/%78", "/xy"}
 )
 

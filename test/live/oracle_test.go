@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -86,6 +87,21 @@ func probeAll(qs []question) []outcome {
 	return out
 }
 
+// ask probes while nothing changes: what was warming may get ready meanwhile. What
+// was rejected is sent again and again, which is no change.
+func ask(t testing.TB, dumped []byte, qs []question) ([]byte, []outcome) {
+	attempts := regexp.MustCompile(`"last_update_attempt": "[^"]*"`)
+	now := func() string { return attempts.ReplaceAllString(string(admin(t, "/config_dump")), "") }
+	for try := 1; ; try++ {
+		before := now()
+		out := probeAll(qs)
+		if now() == before || try == 3 {
+			return dumped, out
+		}
+		dumped = settled(t)
+	}
+}
+
 // agrees says whether a verdict is what happened; unknown is a third answer.
 func agrees(v xds.Verdict, o outcome) bool {
 	switch v.Kind {
@@ -125,9 +141,12 @@ func (c *tally) fail(t failer, text string) {
 	if *survey == "" {
 		t.Fatalf("%s", text)
 	}
-	fmt.Printf("%d: %s\n", c.wrong, text)
+	files := map[string][]byte{"what.txt": []byte(text + "\n")}
 	for i, d := range c.dumps {
-		if err := os.WriteFile(filepath.Join(*survey, fmt.Sprintf("wrong-%03d-%d.json", c.wrong, i)), d, 0o600); err != nil {
+		files[fmt.Sprintf("%d.json", i)] = d
+	}
+	for name, b := range files {
+		if err := os.WriteFile(filepath.Join(*survey, fmt.Sprintf("wrong-%03d-%s", c.wrong, name)), b, 0o600); err != nil {
 			t.Fatalf("%v", err)
 		}
 	}
@@ -181,10 +200,11 @@ func TestRealEnvoyAgrees(t *testing.T) {
 	control, ev, count := startEnvoy(t), newEvaluator(), newTally()
 	rapid.Check(t, func(rt *rapid.T) {
 		conf := configuration(rt)
-		count.dumps = [][]byte{control.apply(t, conf.all())}
-		view := ev.view(rt, count.dumps[0])
 		qs := questions(rt, *perConfiguration, conf)
-		for i, o := range probeAll(qs) {
+		dumped, out := ask(t, control.apply(t, conf.all()), qs)
+		count.dumps = [][]byte{dumped}
+		view := ev.view(rt, dumped)
+		for i, o := range out {
 			count.check(rt, view.Resolve(qs[i].dst, qs[i].src, qs[i].sig), qs[i], o)
 		}
 	})

@@ -26,7 +26,7 @@ import (
 // patience is for those about which there is doubt.
 const (
 	silence  = 900 * time.Millisecond
-	patience = 17 * time.Second // more than the default of listener_filters_timeout
+	patience = 4 * time.Second
 )
 
 // outcome is what one probe met.
