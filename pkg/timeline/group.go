@@ -155,7 +155,8 @@ func (g *group) rule(s *side) Rule {
 // due is when time alone closes the group, and by which rule.
 func (g *group) due(s *side) (Rule, time.Duration) {
 	end := g.opened + limit
-	if q := g.stirred + s.quiet(); g.lost(s) && !s.unready() && q <= end {
+	lost := len(g.waits) > 0 && g.lost(s) // then what it warms for comes by assuming the answers
+	if q := g.stirred + s.quiet(); (lost || len(g.waits) == 0 && !s.unready()) && q <= end {
 		return Quiet, q
 	}
 	return Limit, end
