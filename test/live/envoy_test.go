@@ -3,6 +3,7 @@ package live
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -134,11 +135,24 @@ func settled(t testing.TB) []byte {
 	for deadline := time.Now().Add(1500 * time.Millisecond); ; {
 		time.Sleep(80 * time.Millisecond)
 		now := dump(t)
-		if bytes.Equal(now, last) && !bytes.Contains(now, []byte(`warming`)) || time.Now().After(deadline) {
+		if steady(now) == steady(last) && !bytes.Contains(now, []byte(`warming`)) || time.Now().After(deadline) {
 			return now
 		}
 		last = now
 	}
+}
+
+var attempts = regexp.MustCompile(`"last_update_attempt": "[^"]*"`)
+
+// steady is a dump without what changes all the time: what was rejected is sent
+// again and again, and maps come in any order.
+func steady(dump []byte) string {
+	var v any
+	if err := json.Unmarshal(dump, &v); err != nil {
+		return string(dump)
+	}
+	sorted, _ := json.MarshalIndent(v, "", " ")
+	return attempts.ReplaceAllString(string(sorted), "")
 }
 
 // minor is the minor version of the Envoy, 0 if it does not tell.

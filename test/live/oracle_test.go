@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -87,11 +86,9 @@ func probeAll(qs []question) []outcome {
 	return out
 }
 
-// ask probes while nothing changes: what was warming may get ready meanwhile. What
-// was rejected is sent again and again, which is no change.
+// ask probes while nothing changes: what was warming may get ready meanwhile.
 func ask(t testing.TB, dumped []byte, qs []question) ([]byte, []outcome) {
-	attempts := regexp.MustCompile(`"last_update_attempt": "[^"]*"`)
-	now := func() string { return attempts.ReplaceAllString(string(admin(t, "/config_dump")), "") }
+	now := func() string { return steady(admin(t, "/config_dump")) }
 	for try := 1; ; try++ {
 		before := now()
 		out := probeAll(qs)
