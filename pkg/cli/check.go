@@ -97,7 +97,7 @@ func rulesHelp() string {
 		if !r.On {
 			state += ", off"
 		}
-		_ = wrapTo(&b, fmt.Sprintf("%s (%s): %s", r.Name, state, r.Finds), "  ", "      ", 85) // a Builder takes everything
+		_ = wrapTo(&b, fmt.Sprintf("%s (%s): %s", r.Name, state, r.Finds), "  ", "      ", defaultTextWidth) // a Builder takes everything
 	}
 	return b.String()
 }

@@ -39,13 +39,34 @@ Read commands take --file (a transcript or an Envoy config_dump) or --store.`,
 	root.SetIn(app.Stdin)
 	root.SetOut(app.Stdout)
 	root.SetErr(app.Stderr)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsagesWrapped 80"))
 	root.PersistentFlags().Var(newChoice(&app.color, "auto", "auto", "always", "never"), "color", "colour: auto, always or never")
 	root.PersistentFlags().BoolVarP(&app.quiet, "quiet", "q", false, "print no notes on stderr, only warnings and errors")
 	for _, c := range commands() {
 		root.AddCommand(c(app))
 	}
 	root.AddCommand(topics()...)
+	narrow(root)
 	return group(root)
+}
+
+// narrow wraps what the help of a command and of those below it says in prose, for
+// a terminal of 80 columns. Indented lines stand as they are.
+func narrow(cmd *cobra.Command) {
+	paragraphs := strings.Split(cmd.Long, "\n\n")
+	for i, p := range paragraphs {
+		if strings.Contains("\n"+p, "\n ") {
+			continue
+		}
+		var b strings.Builder
+		if wrap(&b, p, "", defaultTextWidth) == nil {
+			paragraphs[i] = strings.TrimSuffix(b.String(), "\n")
+		}
+	}
+	cmd.Long = strings.Join(paragraphs, "\n\n")
+	for _, c := range cmd.Commands() {
+		narrow(c)
+	}
 }
 
 // group makes cmd, which only holds subcommands, print its help when called
