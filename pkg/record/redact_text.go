@@ -12,13 +12,15 @@ var textSecrets = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)((?:authorization|cookie)["']?\s*[:=]\s*["']?)([^"'\r\n]+)`),
 	regexp.MustCompile(`(?i)(\b(?:bearer|basic)\s+)([A-Za-z0-9._~+/=:-]{8,})`),
 	regexp.MustCompile(`(?i)((?:[a-z0-9_.-]*(?:token|secret|password|passwd|passphrase)[a-z0-9_-]*|x-api-key|api[_-]?key)["']?\s*(?:=|:[ \t]?["']?|["']\s*:\s*["']?)["']?)([^\s"',;&})\]]+)`),
+	regexp.MustCompile(`(?i)(\b(?:key|name)\s*:\s*["']?[a-z0-9_-]*(?:authorization|cookie|token|secret|password|api-?key)[a-z0-9_-]*["']?\s*[\n,]\s*(?:raw_?)?value\s*:\s*["']?)([^\s"',}\]][^\r\n"']*)`),
 	regexp.MustCompile(`(://[^/\s:@]*:)([^@/\s]+)(@)`),
 	regexp.MustCompile(`()(eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*)`),
 }
 
 // textHints are what a text with a secret contains, lower case: a cheap look
 // before the patterns.
-var textHints = []string{"-----begin ", "authorization", "cookie", "bearer", "basic ", "token", "secret", "passw", "passphrase", "api", "eyj", "://"}
+var textHints = []string{"-----begin ", "authorization", "cookie", "bearer", "basic ", "token", "secret", "passw", "passphrase", "api", "eyj", "://",
+	"inline", "private", "credential", "user", "type_url", "metadata", "environment"}
 
 // textBytes is text without a copy where there is nothing to redact.
 func (r *redactor) textBytes(b []byte) []byte {
@@ -33,6 +35,7 @@ func (r *redactor) text(s string) string {
 	if !suspicious(s) {
 		return s
 	}
+	s = r.protoText(s)
 	for _, p := range textSecrets {
 		s = r.replace(p, s)
 	}
