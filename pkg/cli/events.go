@@ -54,7 +54,7 @@ get out. Without SIDECAR, those of all sidecars.`,
 	f.Var(newChoice(&o.failOn, "", append([]string{""}, severityWords()...)...), "fail-on", "exit with 1 when there is an event at least this severe")
 	f.BoolVar(&o.exitCode, "exit-code", true, "with =false, --fail-on does not change the exit status")
 	f.StringArrayVar(&o.watch, "watch", nil, "`DEST` (ip, ip:port, cidr or cidr:port) whose shifts are always critical, repeatable")
-	f.StringVar(&o.resume, "resume", "", "remember in `FILE` what was told, and go on from there")
+	f.StringVar(&o.resume, "resume", "", "remember in `FILE` what was told, and go on from there; with -f, a signal ends it after what was recorded by then")
 	bindOutput(cmd, &o.output, FormatTable, FormatWide, FormatShort, FormatJSON, FormatJSONL, FormatYAML)
 	return cmd
 }
@@ -76,7 +76,12 @@ func runEvents(ctx context.Context, app *App, o eventsOptions, args []string) er
 	if err != nil {
 		return err
 	}
-	src, err := o.source.open(ctx, app)
+	finish := o.follow && o.resume != "" // at the end too: who started us waits for what was written at last
+	reading := ctx
+	if finish {
+		reading = context.WithoutCancel(ctx)
+	}
+	src, err := o.source.open(reading, app)
 	if err != nil {
 		return err
 	}
@@ -102,7 +107,7 @@ func runEvents(ctx context.Context, app *App, o eventsOptions, args []string) er
 		start = s
 	}
 	err = t.tell(src.read.Walk(ctx, query.WalkOptions{
-		Sidecars: ids, Wanted: src.inNamespace, Since: start, Watch: watch, Display: src.label, Follow: o.follow, OnIdle: t.idle(app),
+		Sidecars: ids, Wanted: src.inNamespace, Since: start, Watch: watch, Display: src.label, Follow: o.follow, Finish: finish, OnIdle: t.idle(app),
 	}))
 	return t.end(ctx, src, o, err)
 }

@@ -2,6 +2,8 @@ package query
 
 import (
 	"context"
+	"fmt"
+	"iter"
 	"time"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -44,6 +46,37 @@ func (w *walker) follow(ctx context.Context) error {
 	cancel()
 	<-done
 	return err
+}
+
+// rest reads what was written after the last record that was followed.
+func (w *walker) rest() error {
+	f, ok := w.r.src.(Follower)
+	if !ok {
+		return ErrCannotFollow
+	}
+	if err := f.Refresh(); err != nil {
+		return fmt.Errorf("reading what was written at last: %w", err)
+	}
+	ids, err := w.ids()
+	if err != nil {
+		return err
+	}
+	var heads []*head
+	defer func() { stopAll(heads) }()
+	for _, id := range ids {
+		h := &head{}
+		h.pull, h.stop = iter.Pull2(w.r.src.Records(id, w.seq+1))
+		heads = append(heads, h)
+		if err := h.next(); err != nil {
+			return err
+		}
+	}
+	var failed error
+	mergeHeads(heads, func(rec xds.Record, err error) bool {
+		failed = err
+		return err == nil && w.record(rec)
+	})
+	return failed
 }
 
 type followed struct {

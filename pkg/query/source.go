@@ -23,7 +23,9 @@ type Source interface {
 }
 
 // Follower is a Source that grows: Follow yields as Records does and then waits
-// for more, until ctx ends. The zero Sidecar stands for all.
+// for more, until ctx ends. The zero Sidecar stands for all. Refresh takes in what
+// is there by now, for the other methods.
 type Follower interface {
 	Follow(ctx context.Context, id xds.Sidecar, from uint64) iter.Seq2[xds.Record, error]
+	Refresh() error
 }

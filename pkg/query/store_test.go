@@ -213,6 +213,36 @@ func TestWalkFollowsAWriter(t *testing.T) {
 	}
 }
 
+// TestWalkFinishes: what is written right before a follower has to end is told,
+// and what was open then.
+func TestWalkFinishes(t *testing.T) {
+	src := recording(t, "01-seed-mysql-delta")
+	id := only1(t, src)
+	want := told(t, New(Config{Source: src}), WalkOptions{})
+	dir := t.TempDir()
+	appendTo(t, dir, src, id, 0, 20)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	then := time.Date(2026, 11, 22, 19, 28, 7, 0, time.UTC) // of record 20
+	r := New(Config{Source: openStore(t, dir), Now: func() time.Time { return then }})
+	write := func(uint64, time.Time) {
+		if ctx.Err() == nil {
+			appendTo(t, dir, src, id, 21, ^uint64(0))
+		}
+		cancel()
+	}
+	var got []xds.Event
+	for e, err := range r.Walk(ctx, WalkOptions{Follow: true, Finish: true, OnIdle: write}) {
+		if err != nil {
+			t.Error(err)
+		}
+		got = append(got, e.Events...)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("file - finished +:\n%s", d)
+	}
+}
+
 func TestWalkCannotFollowAFile(t *testing.T) {
 	src := recording(t, "01-seed-mysql-delta")
 	for _, err := range New(Config{Source: src}).Walk(t.Context(), WalkOptions{Follow: true}) {

@@ -31,6 +31,10 @@ type WalkOptions struct {
 	// Follow goes on when the end is reached, until the context is done. The
 	// Source has to be a Follower, and the Reader to have a clock.
 	Follow bool
+	// Finish lets a walk that follows end as one does that does not, when the
+	// context is done: it reads what is there by then and tells what was still
+	// open. The Source must go on being readable.
+	Finish bool
 	// OnRecord sees every record before the walk does.
 	OnRecord func(xds.Record)
 	// OnIdle is called when no more records are waiting, with the number and time
@@ -84,12 +88,16 @@ func (w *walker) run(ctx context.Context) error {
 		if !w.record(rec) {
 			return nil
 		}
-		if err := ctx.Err(); err != nil {
+		if err := ctx.Err(); err != nil && !w.o.Finish {
 			return err
 		}
 	}
 	if failed == nil && w.o.Follow {
-		return w.follow(ctx)
+		err := w.follow(ctx)
+		if w.stopped || !w.o.Finish || ctx.Err() == nil {
+			return err
+		}
+		failed = w.rest()
 	}
 	w.entries(w.walk.Finish())
 	if failed == nil && w.o.OnIdle != nil {
@@ -144,11 +152,7 @@ func (w *walker) wanted(id xds.Sidecar) bool {
 func (r *Reader) merged(ids []xds.Sidecar, since time.Time) iter.Seq2[xds.Record, error] {
 	return func(yield func(xds.Record, error) bool) {
 		var heads []*head
-		defer func() {
-			for _, h := range heads {
-				h.stop()
-			}
-		}()
+		defer func() { stopAll(heads) }()
 		for _, id := range ids {
 			h, err := r.newHead(id, since)
 			heads = append(heads, h)
@@ -218,6 +222,12 @@ func (r *Reader) newHead(id xds.Sidecar, since time.Time) (*head, error) {
 		return h, nil
 	}
 	return h, h.next()
+}
+
+func stopAll(heads []*head) {
+	for _, h := range heads {
+		h.stop()
+	}
 }
 
 func (h *head) next() error {
