@@ -25,7 +25,7 @@ import (
 
 var (
 	numbers = flag.Bool("numbers", false, "measure and print the table")
-	rounds  = flag.Int("rounds", 9, "measure everything this often, in random order")
+	rounds  = flag.Int("rounds", 5, "measure everything this often, in random order")
 	outFile = flag.String("json", "", "write the table to this file, as JSON")
 	only    = flag.String("only", "", "measure this mode alone, for a profile; no table then")
 	binary  = flag.String("xdsproxy", "", "the program, for what is measured from outside")
