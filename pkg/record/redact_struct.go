@@ -127,7 +127,7 @@ func (r *redactor) structure(b []byte, w structWalk) []byte {
 func (r *redactor) member(entry []byte, pair bool, w structWalk) []byte {
 	key := normal(string(lookup(entry, 1)))
 	inline := key == "inlinestring" || key == "inlinebytes"
-	w.secret = w.secret || secretKey(key) || inline && w.inline || pair && (key == "value" || key == "rawvalue")
+	w.secret = w.secret || secretKey(key) || inline && w.inline || pair && pairValue(key)
 	w.inline = w.inline || strings.Contains(key, "tls") || strings.Contains(key, "certificate")
 	out, err := rewrite(entry, func(f field) ([]byte, bool) {
 		if f.num != 2 || !f.bytes() {

@@ -47,6 +47,7 @@ const (
 	kindListSecret
 	kindTypedStruct
 	kindHeader
+	kindMatcher
 )
 
 // walkDepth bounds nesting, as Envoy's parser does.
@@ -113,6 +114,10 @@ func (r *redactor) walk(i uint16, b []byte, depth int) []byte {
 		return r.typedStruct(b, depth-1)
 	case kindHeader:
 		return r.header(b)
+	case kindMatcher:
+		if act, ok := t.rule(0); ok && secretHeader(string(lookup(b, 1))) {
+			return r.walk(act-actTypes, b, depth)
+		}
 	}
 	return r.fields(t, b, depth-1)
 }

@@ -19,6 +19,8 @@ const dataSource = "envoy.config.core.v3.DataSource"
 var harmless = map[string][]string{
 	dataSource:                                                  {"filename", "environment_variable", "watched_directory"},
 	"envoy.config.core.v3.HeaderValue":                          {"key"},
+	"envoy.config.route.v3.HeaderMatcher":                       {"name"},
+	"envoy.config.route.v3.QueryParameterMatcher":               {"name"},
 	"envoy.config.core.v3.WatchedDirectory":                     {"path"},
 	"envoy.extensions.transport_sockets.tls.v3.Secret":          {"name"},
 	"envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig": {"name", "sds_config"},
@@ -51,6 +53,8 @@ func secret(m protoreflect.MessageDescriptor, f protoreflect.FieldDescriptor) bo
 		return true
 	case in == "envoy.extensions.filters.http.jwt_authn.v3.JwtProvider" && name == "local_jwks":
 		return true // may hold symmetric keys
+	case in == "envoy.config.route.v3.CookieMatcher":
+		return name != "name" // as the header cookie is
 	}
 	if strings.HasSuffix(name, "_file") || strings.HasSuffix(name, "_path") {
 		return false
@@ -104,6 +108,13 @@ var old = []struct {
 	{"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin", 2, structName + "!"},
 }
 
+// oldMatchers lists the fields of xDS v2 that hold what a matcher compares with.
+var oldMatchers = map[string]int{
+	"envoy.config.route.v3.HeaderMatcher!":         5, // regex_match
+	"envoy.config.route.v3.QueryParameterMatcher!": 3, // value
+	"envoy.type.matcher.v3.StringMatcher!":         4, // regex
+}
+
 // opaque lists types outside of Envoy's API whose bytes need no search.
 var opaque = []string{
 	"istio.networking.nds.v1.NameTable",
@@ -132,6 +143,13 @@ func (t *table) extras() error {
 		{num: 7, to: core + "TypedExtensionConfig"}, {num: 8, to: "xds.type.matcher.v3.Matcher"}, {num: 9, to: core + "HttpService"}}}
 	for _, name := range opaque {
 		t.nodes[name] = &node{name: name}
+	}
+	for in, num := range oldMatchers {
+		n := t.nodes[in]
+		if n == nil {
+			return fmt.Errorf("adding field %d of v2 to %s: there is no such type", num, in)
+		}
+		n.rules = append(n.rules, rule{num: num, act: actMark})
 	}
 	for _, o := range old {
 		m, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(o.in))

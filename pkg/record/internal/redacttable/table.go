@@ -62,6 +62,9 @@ var kinds = map[string]string{
 	"udpa.type.v1.TypedStruct!":        "kindAnySecret", // the same two fields
 	"xds.type.v3.TypedStruct!":         "kindAnySecret",
 	"envoy.config.core.v3.HeaderValue": "kindHeader",
+
+	"envoy.config.route.v3.HeaderMatcher":         "kindMatcher",
+	"envoy.config.route.v3.QueryParameterMatcher": "kindMatcher",
 }
 
 // Generate returns the Go source of the table.
@@ -94,7 +97,12 @@ func (t *table) message(m protoreflect.MessageDescriptor) {
 			t.aliases[old] = name
 		}
 	}
-	if n.kind != "" {
+	switch n.kind {
+	case "kindMatcher": // the first rule, of no field, is for the name of a credential
+		t.secretMessage(m)
+		n.rules = []rule{{to: name + "!"}}
+	case "":
+	default:
 		return
 	}
 	for i := range m.Fields().Len() {
