@@ -18,6 +18,9 @@ type psOptions struct {
 	output Format
 }
 
+// psWindow is how far back rejections and events of a store are counted.
+const psWindow = time.Hour
+
 // PsList is what `ps -o json` prints.
 type PsList struct {
 	APIVersion string      `json:"apiVersion"`
@@ -31,6 +34,7 @@ type PsSidecar struct {
 	Node        string                  `json:"node"`
 	Cluster     string                  `json:"cluster,omitempty"`
 	Mesh        string                  `json:"mesh,omitempty"`
+	Streams     int                     `json:"streams,omitempty"` // of "?" only
 	Connected   bool                    `json:"connected"`
 	LastPush    string                  `json:"lastPush"`
 	LastSeen    time.Time               `json:"lastSeen"`
@@ -58,14 +62,19 @@ func newPs(app *App) *cobra.Command {
 		Long: `Lists the sidecars of a history. Under each type stands its last push: * answered with
 an ACK, ! rejected, ? not answered yet. -o wide adds how many pushes there were, how
 many changed nothing (NO-OP), and how many of the bytes were there already
-(UNCHANGED); xdsproxy log --stat says more.`,
+(UNCHANGED); xdsproxy log --stat says more. The row ? stands for the streams whose
+client never said who it is: no request with a node was seen on them.
+
+NACK counts rejected pushes, EVENTS what xdsproxy events tells, by severity: of a file
+all, of a store those of the last hour before now, or before its end when nothing was
+recorded for an hour. --since counts from elsewhere.`,
 		Example: "  xdsproxy ps\n  xdsproxy ps -n shop -o json\n  xdsproxy ps --file session.jsonl.gz",
 		Args:    cobra.MaximumNArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return runPs(cmd.Context(), app, o, args) },
 	}
 	o.source.bind(app, cmd)
 	cmd.Flags().BoolVarP(&o.all, "all-namespaces", "A", false, "the sidecars of all namespaces (the default without -n)")
-	cmd.Flags().StringVar(&o.since, "since", "", "count pushes, rejections and events since then (default: 1h before now; of a file: all)")
+	cmd.Flags().StringVar(&o.since, "since", "", "count pushes, rejections and events since then (default: 1h before now, or before the end of a store that is older; of a file: all)")
 	bindOutput(cmd, &o.output, FormatTable, FormatWide, FormatShort, FormatJSON, FormatJSONL, FormatYAML)
 	return cmd
 }
@@ -80,10 +89,7 @@ func runPs(ctx context.Context, app *App, o psOptions, args []string) error {
 	if err != nil {
 		return src.end(err)
 	}
-	if o.since == "" && src.live {
-		o.since = "1h"
-	}
-	sp, err := (&spanFlags{since: o.since}).parse(src)
+	sp, err := o.span(src)
 	if err != nil {
 		return err
 	}
@@ -98,6 +104,19 @@ func runPs(ctx context.Context, app *App, o psOptions, args []string) error {
 	return src.end(printPs(app, o.output, all, now))
 }
 
+// span is what rejections and events are counted in. A store is counted from its
+// end where nothing was written into it for long: it is looked at as a file is.
+func (o *psOptions) span(src *source) (span, error) {
+	if o.since != "" || !src.live {
+		return (&spanFlags{since: o.since}).parse(src)
+	}
+	from := src.app.Now()
+	if end := src.lastRecord(); from.Sub(end) > psWindow {
+		from = end
+	}
+	return span{since: from.Add(-psWindow)}, nil
+}
+
 // status walks the history once for all sidecars, and counts their pushes too where
 // that is asked for.
 func (s *source) status(ctx context.Context, ids []xds.Sidecar, sp span, pushes bool) ([]PsSidecar, error) {
@@ -105,15 +124,15 @@ func (s *source) status(ctx context.Context, ids []xds.Sidecar, sp span, pushes 
 	at := map[xds.Sidecar]int{}
 	var failed error
 	for _, id := range ids {
-		if id.IsZero() {
-			continue
-		}
-		p, err := s.read.Status(id)
+		one, err := s.psOne(id)
 		if err != nil {
 			failed = err
 		}
+		if id.IsZero() && one.Streams == 0 { // gaps are of nobody too
+			continue
+		}
 		at[id] = len(all)
-		all = append(all, s.psOf(id, p))
+		all = append(all, one)
 	}
 	var account *query.Accountant
 	if pushes {
@@ -154,6 +173,24 @@ func addPushes(all []PsSidecar, at map[xds.Sidecar]int, accounts []*query.Accoun
 			*all[i].Stat = statCount(a.Total())
 		}
 	}
+}
+
+// psOne is one sidecar's row, without what is counted over time; the zero Sidecar
+// stands for the streams of nobody.
+func (s *source) psOne(id xds.Sidecar) (PsSidecar, error) {
+	if !id.IsZero() {
+		p, err := s.read.Status(id)
+		return s.psOf(id, p), err
+	}
+	n, err := s.read.Nobody()
+	one := s.psOf(id, n.Status)
+	one.Streams, one.Connected, one.LastSeen = n.Streams, n.Open > 0, n.LastSeen.UTC()
+	var last uint64
+	for _, t := range n.Types {
+		last = max(last, t.Push)
+	}
+	one.LastPush = pushText(last)
+	return one, err
 }
 
 func (s *source) psOf(id xds.Sidecar, p query.Status) PsSidecar {

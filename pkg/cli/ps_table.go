@@ -20,7 +20,7 @@ func psTable(app *App, f Format, all []PsSidecar, now time.Time) error {
 	}
 	t.Row(head...)
 	for _, p := range all {
-		row := []string{p.Name}
+		row := []string{nameCell(p)}
 		for _, typ := range psTypes {
 			row = append(row, typeCell(color, p.Types, typ))
 		}
@@ -41,6 +41,14 @@ func pushCells(n *StatCount) []string {
 		return []string{"-", "-", "-", "-"}
 	}
 	return []string{fmt.Sprint(n.Pushes), share(n.NoOp, n.Pushes), shareSize(n.UnchangedBytes, n.Bytes), fmt.Sprint(n.Reencoded)}
+}
+
+// nameCell is the name; of nobody, how many streams there are.
+func nameCell(p PsSidecar) string {
+	if p.Streams == 0 {
+		return p.Name
+	}
+	return p.Name + " (" + plural(p.Streams, "stream", "streams") + " without a node)"
 }
 
 func typeCell(color Palette, types []PsType, typ string) string {

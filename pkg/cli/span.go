@@ -65,6 +65,11 @@ func (s *source) now() (time.Time, error) {
 	if s.live {
 		return s.app.Now(), nil
 	}
+	return s.lastRecord(), nil
+}
+
+// lastRecord is the time of the newest record, zero without any.
+func (s *source) lastRecord() time.Time {
 	var end time.Time
 	for _, id := range s.sidecars {
 		t, err := s.read.End(id)
@@ -75,5 +80,5 @@ func (s *source) now() (time.Time, error) {
 			end = t
 		}
 	}
-	return end, nil
+	return end
 }

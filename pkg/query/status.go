@@ -2,6 +2,7 @@ package query
 
 import (
 	"slices"
+	"time"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
@@ -54,4 +55,37 @@ func (s *Status) note(rec xds.Record) {
 			}
 		}
 	}
+}
+
+// Nobody tells of the streams that belong to no sidecar: those on which no request
+// with a node was seen. What they brought is nobody's state.
+type Nobody struct {
+	Status   // Types only
+	Streams  int
+	Open     int       // of them
+	LastSeen time.Time // of a record of theirs
+}
+
+// Nobody counts the streams that belong to nobody.
+func (r *Reader) Nobody() (Nobody, error) {
+	var n Nobody
+	open := map[uint64]bool{}
+	for rec, err := range r.src.Records(xds.Sidecar{}, 0) {
+		if err != nil {
+			return n, err
+		}
+		if rec.Stream == 0 || !rec.Sidecar.IsZero() {
+			continue
+		}
+		n.note(rec)
+		n.LastSeen = rec.Time
+		open[rec.Stream] = rec.Kind != xds.KindClose
+	}
+	n.Streams = len(open)
+	for _, is := range open {
+		if is {
+			n.Open++
+		}
+	}
+	return n, nil
 }
