@@ -63,7 +63,7 @@ func (o *proxyOptions) bind(cmd *cobra.Command) {
 	fl.StringVar(&o.admin, "admin", "127.0.0.1:15098", "`ADDRESS` of /healthz, /readyz and /metrics; off: none")
 	fl.BoolVar(&o.relayOnly, "relay-only", false, "forward only, record nothing")
 	fl.DurationVar(&o.grace, "grace", 5*time.Second, "how long open connections may last at the end")
-	fl.BoolVar(&o.insecure, "insecure-listen", false, "allow a listen address that others can reach in the clear")
+	fl.BoolVar(&o.insecure, "insecure-listen", false, "allow addresses for --listen and --admin that others can reach in the clear")
 	fl.StringVar(&o.eventsFile, "events-file", "", "append events, one JSON object a line, to `FILE`")
 	fl.BoolVar(&o.eventsStdout, "events-stdout", false, "print events, one JSON object a line")
 	fl.Var(newChoice(&o.opaque, string(record.OpaqueBytes), string(record.OpaqueBytes), string(record.OpaqueDigest)), "opaque",
@@ -93,14 +93,33 @@ func (o *proxyOptions) validate() error {
 		return Usagef("one of them", "--events-file and --events-stdout exclude each other")
 	case o.relayOnly && o.judged():
 		return Usagef("leave out --relay-only", "without recording there are no events")
-	case o.insecure:
-		return nil
+	}
+	if err := o.checkAdmin(); err != nil || o.insecure {
+		return err
+	}
+	switch {
 	case !listen.Loopback():
 		return Fail(CodeInsecureListen, "others could read and change the configuration on the way: there is no TLS on this side",
 			"a loopback address or a Unix socket; or --insecure-listen", "refused to listen on %s in the clear", listen)
 	case o.cert != "" && listen.Network == "tcp":
 		return Fail(CodeInsecureListen, "whoever can connect would speak to the control plane with the identity of "+o.cert,
 			"a Unix socket, which is for this user alone; or --insecure-listen", "refused to listen on %s with a client certificate", listen)
+	}
+	return nil
+}
+
+// checkAdmin refuses to tell others without being asked to.
+func (o *proxyOptions) checkAdmin() error {
+	if o.admin == "" || o.admin == "off" {
+		return nil
+	}
+	a, err := intercept.ParseAddress(o.admin)
+	if err != nil {
+		return Usagef("--admin 127.0.0.1:15098, or --admin off", "--admin: %v", err)
+	}
+	if !a.Loopback() && !o.insecure {
+		return Fail(CodeInsecureListen, "others could read health and metrics: nothing there asks who they are",
+			"a loopback address, or --admin off; or --insecure-listen", "refused to serve --admin on %s", a)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -115,6 +116,7 @@ func storeFor(app *App, flag string) (string, error) {
 	return dir, os.MkdirAll(filepath.Dir(dir), 0o700)
 }
 
+// storeFailure says why the proxy records nothing.
 func storeFailure(dir string, err error) *Error {
 	var newer *store.NewerVersionError
 	switch {
@@ -130,7 +132,14 @@ func listenFailure(flag, addr string, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return &Error{Code: CodePortInUse, Message: "cannot listen on " + addr, Why: "another process listens there", Try: "another " + flag + ", or stop the other process", Err: err}
 	}
-	return &Error{Code: CodePortInUse, Message: "cannot listen on " + addr, Why: err.Error(), Try: "another " + flag, Err: err}
+	e := &Error{Code: CodeOpen, Message: "cannot listen on " + addr, Why: err.Error(), Try: "another " + flag, Err: err}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e.Try = "make the socket's directory first, or another " + flag
+	case errors.Is(err, fs.ErrPermission):
+		e.Code, e.Try = CodeForbidden, "an address that this user may listen on: a port above 1023, a socket in a directory of its own"
+	}
+	return e
 }
 
 // abandon gives back what build had opened.

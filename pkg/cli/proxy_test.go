@@ -413,6 +413,9 @@ func TestProxyRefuses(t *testing.T) {
 		"no CA":            {proxyOptions{listen: "127.0.0.1:0", upstream: "a:1", ca: "/nonexistent"}, CodeCertificate},
 		"no server name":   {proxyOptions{listen: "127.0.0.1:0", upstream: "unix:///a", upstreamTLS: true}, CodeUsage},
 		"port in use":      {proxyOptions{listen: busy.Addr().String(), upstream: "a:1", relayOnly: true, admin: "off"}, CodePortInUse},
+		"open admin":       {proxyOptions{listen: "127.0.0.1:0", upstream: "a:1", admin: "0.0.0.0:0"}, CodeInsecureListen},
+		"bad admin":        {proxyOptions{listen: "127.0.0.1:0", upstream: "a:1", admin: "15098"}, CodeUsage},
+		"no directory":     {proxyOptions{listen: "unix:///nonexistent/x.sock", upstream: "a:1", relayOnly: true, admin: "off"}, CodeOpen},
 		"admin in use":     {proxyOptions{listen: "127.0.0.1:0", upstream: "a:1", relayOnly: true, admin: busy.Addr().String()}, CodePortInUse},
 		"events, no store": {proxyOptions{listen: "127.0.0.1:0", upstream: "a:1", relayOnly: true, eventsStdout: true}, CodeUsage},
 	}

@@ -56,6 +56,14 @@ func emptyFailure(dir string) error {
 	return nil
 }
 
+// noDirectory refuses arguments: the directory is a flag everywhere.
+func noDirectory(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return Usagef(cmd.CommandPath()+" --store "+args[0], "%s takes no argument: the directory goes after --store", cmd.CommandPath())
+}
+
 // StoreStat is what `store stat -o json` prints.
 type StoreStat struct {
 	APIVersion string `json:"apiVersion"`
@@ -69,7 +77,7 @@ func newStoreStat(app *App) *cobra.Command {
 		Use:     "stat",
 		Short:   "Count what a store holds",
 		Example: "  xdsproxy store stat\n  xdsproxy store stat --store ./history -o json",
-		Args:    cobra.NoArgs,
+		Args:    noDirectory,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runStoreStat(cmd.Context(), app, o) },
 	}
 	o.bind(cmd)
@@ -83,7 +91,7 @@ func runStoreStat(_ context.Context, app *App, o storeOptions) error {
 	}
 	st, err := store.Stat(dir)
 	if err != nil {
-		return storeFailure(dir, err)
+		return readFailure(dir, err)
 	}
 	if machine(o.output) {
 		return Emit(app.Stdout, o.output, StoreStat{xds.APIVersion, dir, st})
@@ -139,7 +147,7 @@ Names what is lost by file and offset. Changes nothing and may run beside a prox
 Exits with 65 when something is damaged or missing. A write that was cut off at the
 end, because its process was killed, is told and is no damage: the next writer cuts it.`,
 		Example: "  xdsproxy store verify\n  xdsproxy store verify --store ./history -o json",
-		Args:    cobra.NoArgs,
+		Args:    noDirectory,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runStoreVerify(cmd.Context(), app, o) },
 	}
 	o.bind(cmd)
@@ -153,7 +161,7 @@ func runStoreVerify(_ context.Context, app *App, o storeOptions) error {
 	}
 	r, err := store.Verify(dir)
 	if err != nil {
-		return storeFailure(dir, err)
+		return readFailure(dir, err)
 	}
 	if machine(o.output) {
 		err = Emit(app.Stdout, o.output, StoreReport{xds.APIVersion, dir, r.OK(), r})
