@@ -96,8 +96,8 @@ func (f *fault) applies(x *conn, rt routed) (bool, string) {
 		}
 	}
 	for _, h := range f.headers {
-		if h.unsure != "" {
-			return false, h.unsure
+		if why := h.doubt(x.req); why != "" {
+			return false, why
 		}
 		if !h.matches(x.req) {
 			return false, ""

@@ -17,6 +17,7 @@ type rbac struct {
 	action   rbacv3.RBAC_Action
 	policies []policy
 	unsure   string
+	hidden   []headerMatch // those that compare with a secret
 	pts      facets
 }
 
@@ -58,7 +59,7 @@ func compileRBAC(m *rbacv3.RBAC, matcher bool) *rbac {
 			out.permissions = append(out.permissions, r.permission(x))
 		}
 		for _, x := range p.GetPrincipals() {
-			out.principals = append(out.principals, principal(x))
+			out.principals = append(out.principals, r.principal(x))
 		}
 		if p.GetCondition() != nil || p.GetCheckedCondition() != nil {
 			out.permissions = []test{func(*conn) trilean { return maybe }}
@@ -159,7 +160,7 @@ func (r *rbac) permission(m *rbacv3.Permission) test {
 	case *rbacv3.Permission_DestinationIp:
 		return r.destination(p.DestinationIp)
 	case *rbacv3.Permission_Header:
-		return headerTest(compileHeader(p.Header))
+		return r.headerTest(compileHeader(p.Header))
 	case *rbacv3.Permission_UrlPath:
 		match := compileString(p.UrlPath.GetPath())
 		return func(x *conn) trilean {
@@ -199,28 +200,28 @@ func (r *rbac) destination(c *corev3.CidrRange) test {
 	return func(x *conn) trilean { return truth(ps[0].Contains(x.dst.Addr())) }
 }
 
-func headerTest(h headerMatch) test {
+func (r *rbac) headerTest(h headerMatch) test {
+	if h.hidden {
+		r.hidden = append(r.hidden, h)
+	}
 	return func(x *conn) trilean {
-		if h.unsure != "" {
-			return maybe
-		}
-		if x.req == nil {
+		if x.req == nil || h.doubt(x.req) != "" {
 			return maybe
 		}
 		return truth(h.matches(x.req))
 	}
 }
 
-func principal(m *rbacv3.Principal) test {
+func (r *rbac) principal(m *rbacv3.Principal) test {
 	switch p := m.GetIdentifier().(type) {
 	case *rbacv3.Principal_Any:
 		return constant(truth(p.Any))
 	case *rbacv3.Principal_AndIds:
-		return every(principals(p.AndIds))
+		return every(r.principals(p.AndIds))
 	case *rbacv3.Principal_OrIds:
-		return some(principals(p.OrIds))
+		return some(r.principals(p.OrIds))
 	case *rbacv3.Principal_NotId:
-		return negate(principal(p.NotId))
+		return negate(r.principal(p.NotId))
 	case *rbacv3.Principal_DirectRemoteIp:
 		return source(p.DirectRemoteIp)
 	case *rbacv3.Principal_SourceIp:
@@ -228,15 +229,15 @@ func principal(m *rbacv3.Principal) test {
 	case *rbacv3.Principal_RemoteIp:
 		return source(p.RemoteIp)
 	case *rbacv3.Principal_Header:
-		return headerTest(compileHeader(p.Header))
+		return r.headerTest(compileHeader(p.Header))
 	}
 	return constant(maybe)
 }
 
-func principals(s *rbacv3.Principal_Set) []test {
+func (r *rbac) principals(s *rbacv3.Principal_Set) []test {
 	var out []test
 	for _, p := range s.GetIds() {
-		out = append(out, principal(p))
+		out = append(out, r.principal(p))
 	}
 	return out
 }
@@ -260,6 +261,11 @@ func (r *rbac) http(x *conn, name string) (xds.Verdict, bool) {
 		return xds.Verdict{}, false
 	case no:
 		return local(403, "RBAC denies it"), true
+	}
+	for _, h := range r.hidden {
+		if why := h.doubt(x.req); why != "" {
+			return unknown("HTTP filter " + name + ": " + why), true
+		}
 	}
 	return unknown("HTTP filter " + name + " has conditions that are not evaluated"), true
 }

@@ -44,6 +44,7 @@ type headerMatch struct {
 	invert  bool
 	empty   bool // a missing header counts as an empty one
 	unsure  string
+	hidden  bool // it compares with a secret
 	text    string
 	example string // a value that matches, where one is known
 	hasEx   bool
@@ -56,6 +57,7 @@ type valueMatch struct {
 	present bool
 	invert  bool
 	unsure  bool
+	hidden  bool // it compares with a secret
 	example string
 	hasEx   bool
 }
@@ -72,7 +74,8 @@ func compileMatchOf(m *routev3.RouteMatch) routeMatch {
 	}
 	for _, c := range m.GetCookies() {
 		match := compileString(c.GetStringMatch())
-		out.cookies = append(out.cookies, valueMatch{name: c.GetName(), match: match, invert: c.GetInvertMatch(), unsure: match == nil})
+		out.cookies = append(out.cookies, valueMatch{name: c.GetName(), match: match, invert: c.GetInvertMatch(), unsure: match == nil,
+			hidden: hiddenString(c.GetStringMatch())})
 	}
 	return out
 }
@@ -164,6 +167,9 @@ func compileHeader(m *routev3.HeaderMatcher) headerMatch {
 		h.unsure = "it asks for the header " + h.name + ", which Envoy makes itself"
 	}
 	h.text = headerText(m)
+	if h.hidden = hiddenHeader(m); h.hidden {
+		h.example, h.hasEx = redacted, true // to carry the header is all that counts
+	}
 	return h
 }
 
@@ -185,7 +191,7 @@ func compileQuery(m *routev3.QueryParameterMatcher) valueMatch {
 	switch s := m.GetQueryParameterMatchSpecifier().(type) {
 	case *routev3.QueryParameterMatcher_StringMatch:
 		v.match = compileString(s.StringMatch)
-		v.unsure = v.match == nil
+		v.unsure, v.hidden = v.match == nil, hiddenString(s.StringMatch)
 		v.example, v.hasEx = exampleOf(s.StringMatch)
 	case *routev3.QueryParameterMatcher_PresentMatch:
 		v.present = s.PresentMatch
@@ -214,9 +220,9 @@ func (r *routeMatch) matches(q *request, ignoreParams bool) answer {
 		}
 	}
 	for _, h := range r.headers {
-		switch {
-		case h.unsure != "":
-			unsure = h.unsure
+		switch why := h.doubt(q); {
+		case why != "":
+			unsure = why
 		case !h.matches(q):
 			return answer{}
 		}
@@ -226,6 +232,8 @@ func (r *routeMatch) matches(q *request, ignoreParams bool) answer {
 		switch {
 		case p.unsure:
 			unsure = "a query parameter matcher that is not evaluated"
+		case p.hidden && ok:
+			unsure = notRecorded("query parameter", p.name)
 		case !p.matches(val, ok):
 			return answer{}
 		}
@@ -235,6 +243,8 @@ func (r *routeMatch) matches(q *request, ignoreParams bool) answer {
 		switch {
 		case c.unsure:
 			unsure = "a cookie matcher that is not evaluated"
+		case c.hidden && ok:
+			unsure = notRecorded("cookie", c.name)
 		case !c.matches(val, ok):
 			return answer{}
 		}
