@@ -12,6 +12,9 @@ import (
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
+// unversioned is "POST /x HT": with a pad, Envoys before 1.40 do not wait for its end.
+const unversioned = "504f5354202f78204854"
+
 // question is one probe.
 type question struct {
 	dst netip.AddrPort
@@ -29,7 +32,7 @@ var (
 	// first flights of other protocols, and pieces of those that Envoy looks for
 	flights = []string{"00", "1603", "160301", "16030100", "1603010200010001fc0303", "16030100050100000100", "0a0d0a", "5353482d322e302d78", "0000000804d2162f",
 		"101000044d5154540402003c00026162", "474554202f", "474554202f20485454502f312e310d0a0d0a", "505249202a20485454502f322e300d0a0d0a534d0d0a0d0a", "505249202a20485454502f322e300d0a",
-		"2a310d0a24340d0a50494e470d0a", "050100", "80460103010030", "474554202f0d0a", "504f5354202f78204854", "485454502f312e3120323030204f4b0d0a"}
+		"2a310d0a24340d0a50494e470d0a", "050100", "80460103010030", "474554202f0d0a", unversioned, "485454502f312e3120323030204f4b0d0a"}
 )
 
 // questions draws probes around the values that the configurations are made of.
@@ -116,6 +119,9 @@ func signal(t *rapid.T, dst netip.AddrPort) xds.Signal {
 		if chance(t, "raw") {
 			sig.Hex = one(t, flights, "flight")
 			sig.Pad = one(t, []int{0, 0, 0, 3, 600}, "pad")
+			if sig.Hex == unversioned && minor() < 40 {
+				sig.Pad = 0
+			}
 		}
 	case xds.HTTP10, xds.HTTP11, xds.H2C:
 		sig.Host = one(t, hosts, "client host")
