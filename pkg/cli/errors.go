@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,9 +40,17 @@ func Fail(code Code, why, try, format string, args ...any) *Error {
 	return e
 }
 
-// Usagef makes a usage error, exit 64.
+// Usagef makes a usage error, exit 64. Its reason is the command's usage line,
+// which is filled in where the command ends.
 func Usagef(try, format string, args ...any) *Error {
 	return Fail(CodeUsage, "", try, format, args...)
+}
+
+// explained gives an error without a reason, or without what to try, this one.
+func explained(e *Error, why, try string) *Error {
+	out := *e
+	out.Why, out.Try = cmp.Or(e.Why, why), cmp.Or(e.Try, try)
+	return &out
 }
 
 // openFailure explains why path could not be opened.

@@ -103,7 +103,7 @@ func writeOutput(app *App, path string, write func(io.Writer) error) error {
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		return Fail(CodeWrite, err.Error(), "", "cannot write %s", path)
+		return Fail(CodeWrite, err.Error(), "-o with another FILE, or - for standard output", "cannot write %s", path)
 	}
 	w, err := packer(f, path)
 	if err == nil {
@@ -111,7 +111,7 @@ func writeOutput(app *App, path string, write func(io.Writer) error) error {
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		_ = os.Remove(path) // the first error is the one to tell
-		return Fail(CodeWrite, err.Error(), "", "cannot write %s", path)
+		return Fail(CodeWrite, err.Error(), "-o with another FILE, or - for standard output", "cannot write %s", path)
 	}
 	return nil
 }

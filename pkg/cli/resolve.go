@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -132,6 +133,9 @@ func impliedKind(s xds.Signal) xds.SignalKind {
 	return ""
 }
 
+// maxPad bounds what a question makes of a few bytes: no inspector reads further.
+const maxPad = 1 << 20
+
 func checkSignal(s xds.Signal) error {
 	known := false
 	for _, k := range xds.SignalKinds {
@@ -139,6 +143,9 @@ func checkSignal(s xds.Signal) error {
 	}
 	if !known {
 		return Usagef("one of "+signalWords(), "unknown signal %q", string(s.Kind))
+	}
+	if s.Pad < 0 || s.Pad > maxPad {
+		return Fail(CodeUsage, "so many bytes follow the ones in hex", fmt.Sprintf("a number from 0 to %d", maxPad), "pad %d is out of range", s.Pad)
 	}
 	if _, err := hex.DecodeString(s.Hex); err != nil {
 		return Fail(CodeUsage, err.Error(), "an even number of hex digits", "cannot read the bytes %q", s.Hex)

@@ -98,10 +98,18 @@ func readBatch(app *App, o resolveOptions) ([]*batchLine, error) {
 	return out, nil
 }
 
+const exampleLine = `{"destination":"10.0.0.1:80","signal":{"kind":"tls"}}`
+
 func parseLine(b []byte, o resolveOptions) (asked, error) {
 	var q question
-	if err := json.Unmarshal(b, &q); err != nil {
-		return asked{}, Fail(CodeBatch, err.Error(), `{"destination":"10.0.0.1:80","signal":{"kind":"tls"}}`, "not a question in JSON")
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields() // a misspelt signal must not be answered as another question
+	err := d.Decode(&q)
+	if err == nil && len(bytes.TrimSpace(b[d.InputOffset():])) > 0 {
+		err = errors.New("there is more on the line than one JSON object")
+	}
+	if err != nil {
+		return asked{}, Fail(CodeBatch, err.Error(), exampleLine, "not a question in JSON")
 	}
 	if q.At == "" {
 		q.At = o.at
@@ -145,7 +153,8 @@ func (k *asker) printBatch(ctx context.Context, w io.Writer, lines []*batchLine)
 		}
 		if l.err != nil {
 			bad++
-			answer = BatchError{APIVersion: xds.APIVersion, Line: l.line, Error: asError(l.err).json()}
+			e := explained(asError(l.err), "this line is no question that can be answered", "a line like "+exampleLine)
+			answer = BatchError{APIVersion: xds.APIVersion, Line: l.line, Error: e.json()}
 		}
 		if err := Emit(out, FormatJSONL, answer); err != nil {
 			return err
@@ -155,7 +164,7 @@ func (k *asker) printBatch(ctx context.Context, w io.Writer, lines []*batchLine)
 		return fmt.Errorf("writing the answers: %w", err)
 	}
 	if bad > 0 {
-		return Fail(CodeBatch, "each has an answer line with its number and what is wrong with it", "", "%s could not be answered", plural(bad, "question", "questions"))
+		return Fail(CodeBatch, "each has an answer line with its number and what is wrong with it", "correct those lines; the others are answered", "%s could not be answered", plural(bad, "question", "questions"))
 	}
 	return nil
 }

@@ -20,6 +20,10 @@ func Main(ctx context.Context, app *App, args []string) int {
 	if err != nil && !started {
 		err = usageError(cmd, err, args)
 	}
+	var e *Error
+	if errors.As(err, &e) && e.Code == CodeUsage {
+		err = explained(e, "usage: "+cmd.UseLine(), cmd.CommandPath()+" --help")
+	}
 	return report(app.Stderr, err, wantsJSON(args))
 }
 

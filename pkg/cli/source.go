@@ -154,6 +154,12 @@ func (s *source) several(args []string) ([]xds.Sidecar, error) {
 	return ids, nil
 }
 
+// looksLikeRevision reports whether a word was meant as a moment or a range, also
+// in a form that xdsproxy does not have: 4-9, 4:9, #4-#9.
+func looksLikeRevision(s string) bool {
+	return query.IsRevision(s) || s != "" && strings.Trim(s, "0123456789#-:.~@^") == ""
+}
+
 func sidecarFailure(err error, where string) error {
 	var e *query.SidecarError
 	if !errors.As(err, &e) {
@@ -167,6 +173,10 @@ func sidecarFailure(err error, where string) error {
 		return Fail(CodeWhichSidecar, "there are "+near, "name one of them, or use -n NAMESPACE", "which of %d sidecars in %s?", e.Total, where)
 	case e.Many:
 		return Fail(CodeWhichSidecar, "it may be "+near, "name it in full, or use -n NAMESPACE", "which sidecar is %q in %s?", e.Arg, where)
+	}
+	if looksLikeRevision(e.Arg) {
+		return Fail(CodeNoSidecar, "it looks like a revision or a range: those are 41, HEAD~2, @{10m} or A..B, and go to show, diff, export and --at; this names a sidecar",
+			"xdsproxy diff [SIDECAR] A..B, or name a sidecar ("+near+")", "no sidecar %q in %s", e.Arg, where)
 	}
 	return Fail(CodeNoSidecar, "the nearest are "+near, "xdsproxy ps lists them all", "no sidecar %q in %s", e.Arg, where)
 }

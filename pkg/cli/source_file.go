@@ -69,7 +69,7 @@ func openInput(app *App, path string) (in *bufio.Reader, name string, done func(
 }
 
 func damaged(name string, err error) error {
-	return Fail(CodeBroken, err.Error(), "", "%s is damaged from its first byte on", name)
+	return Fail(CodeBroken, err.Error(), "fetch or copy it again", "%s is damaged from its first byte on", name)
 }
 
 func unpack(in *bufio.Reader) (*bufio.Reader, error) {
@@ -132,7 +132,7 @@ func (f *sourceFlags) addBootstrap(s *source) error {
 	if configdump.IsDump(b[:min(len(b), headBytes)]) {
 		d, err := configdump.Read(b)
 		if err != nil {
-			return Fail(CodeBadFormat, err.Error(), "", "cannot read the config_dump %s", name)
+			return Fail(CodeBadFormat, err.Error(), "curl localhost:15000/config_dump?include_eds", "cannot read the config_dump %s", name)
 		}
 		s.env.Static = d.Static
 		return nil

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,5 +87,28 @@ func TestStoreVerifyWithoutAStore(t *testing.T) {
 	}
 	if r := run(t, "", "store", "frobnicate"); r.exit != ExitUsage {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestStoreNewer: a store of a later format is not damaged, and nobody forwards.
+func TestStoreNewer(t *testing.T) {
+	dir := importedStore(t)
+	files, _ := filepath.Glob(filepath.Join(dir, "*.seg"))
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		binary.LittleEndian.PutUint32(b[8:], 200)
+		binary.LittleEndian.PutUint32(b[60:], crc32.Checksum(b[:60], crc32.MakeTable(crc32.Castagnoli)))
+		if err := os.WriteFile(f, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, command := range []string{"stat", "verify"} {
+		r := run(t, "", "store", command, "--store", dir)
+		if r.exit != ExitData || !strings.Contains(r.err, string(CodeNewer)) || strings.Contains(r.err, "forwarding") {
+			t.Errorf("%s: %+v", command, r)
+		}
 	}
 }
