@@ -97,6 +97,9 @@ func (t *textTree) scan(s string, i, end, block, depth int) {
 			name, prev = s[start:i], 'w'
 			continue
 		default:
+			for i+1 < end && c == '\\' && s[i+1] == '\\' { // a run is looked at once
+				i++
+			}
 			c = 'w'
 		}
 		prev = c

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -127,6 +128,31 @@ func rejections(t *testing.T, file string) []string {
 			if m := lookup(lookup(line.Raw, num), 2); len(m) > 0 && lookup(line.Raw, num)[0] == 1<<3 {
 				out = append(out, string(m))
 			}
+		}
+	}
+}
+
+// FuzzText: no text is too odd, or takes long.
+func FuzzText(f *testing.F) {
+	f.Add(`a { key: "authorization" value: "x\"" } \\\ {"key":"token","value":'y'} "m":"{\"inline_string\": \"z\"}"`)
+	f.Add(`- name: cookie` + "\n  value: a=b")
+	r := newRedactor([]byte("k"), OpaqueBytes)
+	f.Fuzz(func(t *testing.T, s string) {
+		const secret = "s3cr3tV4lue"
+		out := r.text(s + "\n} \" ' header { key: \"authorization\" value: \"" + secret + "\" }")
+		if strings.Contains(out, secret) {
+			t.Errorf("%q shows the secret", out)
+		}
+	})
+}
+
+func TestLongTextIsQuick(t *testing.T) {
+	r := newRedactor([]byte("k"), OpaqueBytes)
+	for _, part := range []string{`\`, `"`, `{`, `:"`, `"\`, `{"token":`, `a: 'b`} {
+		start := time.Now()
+		r.protoText(strings.Repeat(part, 1<<20/len(part)))
+		if d := time.Since(start); d > 5*time.Second {
+			t.Errorf("a megabyte of %s took %s", part, d)
 		}
 	}
 }

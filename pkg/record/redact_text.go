@@ -20,7 +20,7 @@ var textSecrets = []*regexp.Regexp{
 // textHints are what a text with a secret contains, lower case: a cheap look
 // before the patterns.
 var textHints = []string{"-----begin ", "authorization", "cookie", "bearer", "basic ", "token", "secret", "passw", "passphrase", "api", "eyj", "://",
-	"inline", "private", "credential", "user", "type_url", "metadata", "environment"}
+	"inline", "private", "credential", "user", "type_url", "typeurl", "metadata", "environment"}
 
 // textBytes is text without a copy where there is nothing to redact.
 func (r *redactor) textBytes(b []byte) []byte {
