@@ -94,6 +94,7 @@ func (s *stage) startClient(ctx context.Context) error {
 		s.group.Go(func() error { return c.run(ctx) })
 		return nil
 	}
+	s.say("(Envoy: %s)\n", s.cfg.Envoy)
 	conf, err := WriteBootstrap(s.cfg.Dir, s.cfg.Node, "unix://"+s.socket(), s.cp.Addr())
 	if err != nil {
 		return err
@@ -112,6 +113,7 @@ func (s *stage) spawn(ctx context.Context, logName, bin string, args ...string) 
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
+	cmd.SysProcAttr = spawnAttr()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting %s: %w", filepath.Base(bin), err)
 	}
