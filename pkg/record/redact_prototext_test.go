@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -146,13 +145,11 @@ func FuzzText(f *testing.F) {
 	})
 }
 
-func TestLongTextIsQuick(t *testing.T) {
+// TestLongTextEnds: what grows with the square of a text would not end in a
+// test's time.
+func TestLongTextEnds(t *testing.T) {
 	r := newRedactor([]byte("k"), OpaqueBytes)
 	for _, part := range []string{`\`, `"`, `{`, `:"`, `"\`, `{"token":`, `a: 'b`} {
-		start := time.Now()
 		r.protoText(strings.Repeat(part, 1<<20/len(part)))
-		if d := time.Since(start); d > 5*time.Second {
-			t.Errorf("a megabyte of %s took %s", part, d)
-		}
 	}
 }
