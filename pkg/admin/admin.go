@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,8 +26,12 @@ type Config struct {
 	// Degraded says what does not work although traffic flows, "" when everything
 	// does. Default: nothing.
 	Degraded func() string
+	// Reasons is Degraded, one by one, for who asks for JSON. Default: Degraded's.
+	Reasons func() []string
 	// Metrics are published beside those of the Go runtime and the process.
 	Metrics []Metric
+	// Collectors are published too: what has labels that are not known before.
+	Collectors []prometheus.Collector
 }
 
 // Metric is one number.
@@ -51,6 +56,11 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Degraded == nil {
 		c.Degraded = func() string { return "" }
+	}
+	if c.Reasons == nil {
+		c.Reasons = func() []string {
+			return slices.DeleteFunc([]string{c.Degraded()}, func(s string) bool { return s == "" })
+		}
 	}
 	s := &Server{cfg: c}
 	metrics, err := s.metrics()
@@ -86,12 +96,26 @@ func (s *Server) Run(ctx context.Context) error {
 
 // healthz says that the process lives. What is degraded is told and is no reason
 // to restart it: a restart would cut every connection.
-func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
+	if wantsJSON(r) {
+		writeHealth(w, http.StatusOK, s.health())
+		return
+	}
 	say(w, http.StatusOK, s.state())
 }
 
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	if err := s.cfg.Ready(r.Context()); err != nil {
+	err := s.cfg.Ready(r.Context())
+	if wantsJSON(r) {
+		h, status := s.health(), http.StatusOK
+		if err != nil {
+			h.Status, status = NotReady, http.StatusServiceUnavailable
+			h.Reasons = append([]string{err.Error()}, h.Reasons...)
+		}
+		writeHealth(w, status, h)
+		return
+	}
+	if err != nil {
 		say(w, http.StatusServiceUnavailable, "not ready: "+err.Error())
 		return
 	}
@@ -113,7 +137,8 @@ func say(w http.ResponseWriter, status int, text string) {
 
 func (s *Server) metrics() (http.Handler, error) {
 	reg := prometheus.NewRegistry()
-	all := []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})}
+	all := append([]prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})},
+		s.cfg.Collectors...)
 	for _, m := range s.cfg.Metrics {
 		if m.Gauge {
 			all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: m.Name, Help: m.Help, ConstLabels: m.Labels}, m.Value))

@@ -133,7 +133,7 @@ func runProxy(ctx context.Context, app *App, o proxyOptions) error {
 	if err != nil {
 		return Usagef("--log-level info", "--log-level: %v", err)
 	}
-	p := &proxy{app: app, o: o, stats: &intercept.Stats{}, opened: make(chan struct{}), self: os.Executable,
+	p := &proxy{app: app, o: o, stats: &intercept.Stats{}, opened: make(chan struct{}), self: os.Executable, meter: newMeter(app.Now),
 		log: zerolog.New(app.Stderr).Level(level).With().Timestamp().Logger()}
 	if err := p.build(); err != nil {
 		p.abandon()

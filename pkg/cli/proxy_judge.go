@@ -98,5 +98,5 @@ func (p *proxy) judgeOnce(ctx context.Context, self string, out io.Writer) error
 // handled, which stands in a file beside the segments.
 func (p *proxy) judgeArgs() []string {
 	dir := p.history.Load().cfg.dir
-	return []string{"events", "-f", "--store", dir, "-o", "jsonl", "--resume", filepath.Join(dir, "events.resume")}
+	return []string{"events", "-f", "--store", dir, "-o", "jsonl", "--resume", filepath.Join(dir, resumeFile)}
 }

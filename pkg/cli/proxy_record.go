@@ -28,6 +28,7 @@ type historyConfig struct {
 	now         func() time.Time
 	log         zerolog.Logger
 	unwell      *condition
+	meter       *meter // nil: not counted
 }
 
 // history writes what the observers saw: recorder, fold and store. One goroutine
@@ -94,8 +95,10 @@ func (h *history) pause() []xds.Record {
 // Append is the recorder's way to the store.
 func (h *history) Append(recs []xds.Record, bodies []xds.Body) error {
 	if err := h.writer.Append(recs, bodies); err != nil {
+		h.cfg.meter.failed(len(recs))
 		return err
 	}
+	h.cfg.meter.wrote(recs)
 	for _, r := range recs {
 		h.fold.Apply(r)
 		if r.Time.After(h.newest) {

@@ -27,9 +27,10 @@ type proxy struct {
 	stats    *intercept.Stats
 	upstream *upstream
 	relay    *intercept.Relay
-	queue    *intercept.Queue        // nil: nothing is recorded
-	admin    *admin.Server           // nil: off
-	unwell   condition               // why nothing is recorded
+	queue    *intercept.Queue // nil: nothing is recorded
+	admin    *admin.Server    // nil: off
+	unwell   condition        // why nothing is recorded
+	meter    *meter
 	history  atomic.Pointer[history] // nil: the store is not open
 	opened   chan struct{}           // closed once it is
 	self     func() (string, error)  // path of this program, for the judge
@@ -57,7 +58,8 @@ func (p *proxy) build() error {
 	if p.o.admin == "" || p.o.admin == "off" {
 		return nil
 	}
-	p.admin, err = admin.New(admin.Config{Addr: p.o.admin, Ready: p.upstream.ready, Degraded: p.degraded, Metrics: p.metrics()})
+	p.admin, err = admin.New(admin.Config{Addr: p.o.admin, Ready: p.upstream.ready, Degraded: p.degraded, Reasons: p.reasons,
+		Metrics: p.metrics(), Collectors: p.meter.collectors()})
 	if err != nil {
 		return listenFailure("--admin", p.o.admin, err)
 	}
@@ -84,7 +86,7 @@ func (p *proxy) record(ctx context.Context) {
 	dir, err := storeFor(p.app, p.o.store)
 	var h *history
 	if err == nil {
-		h, err = openHistory(ctx, historyConfig{dir: dir, opaque: p.o.opaque, now: p.app.Now, log: p.log, unwell: &p.unwell})
+		h, err = openHistory(ctx, historyConfig{dir: dir, opaque: p.o.opaque, now: p.app.Now, log: p.log, unwell: &p.unwell, meter: p.meter})
 	}
 	if err != nil {
 		p.unwell.set("nothing is recorded: " + err.Error())
@@ -148,8 +150,6 @@ func (p *proxy) abandon() {
 		_ = p.relay.Close()
 	}
 }
-
-func (p *proxy) degraded() string { return p.unwell.get() }
 
 // run forwards until ctx is done. Whatever else ends or fails, forwarding goes on.
 func (p *proxy) run(ctx context.Context) error {
