@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/xdsproxy/xdsproxy/pkg/filter"
 	"github.com/xdsproxy/xdsproxy/pkg/judge"
 	"github.com/xdsproxy/xdsproxy/pkg/query"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -32,16 +33,18 @@ type eventsOptions struct {
 func newEvents(app *App) *cobra.Command {
 	var o eventsOptions
 	cmd := &cobra.Command{
-		Use:   "events [SIDECAR]",
+		Use:   "events [SIDECAR] [FILTER]",
 		Short: "Tell what the pushes did to traffic: captures, outages, rejected configuration",
 		Long: `Tells what the pushes did to traffic, one event for each thing worth telling: which
 destinations go elsewhere now, where they went before, whose object did it, how to
-get out. Without SIDECAR, those of all sidecars.`,
+get out. Without SIDECAR, those of all sidecars; FILTER chooses among them, see
+xdsproxy help filters.`,
 		Example: `  xdsproxy events web-1.shop --since 1h
   xdsproxy events -f --severity high -o jsonl
+  xdsproxy events port:3306 not kind:drain
   xdsproxy events --file session.jsonl.gz --fail-on critical
   xdsproxy events -f --first 1 --kind capture,dead-capture`,
-		Args: cobra.MaximumNArgs(1),
+		Args: filterArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return runEvents(cmd.Context(), app, o, args) },
 	}
 	o.source.bind(app, cmd)
@@ -68,7 +71,11 @@ func severityWords() []string {
 }
 
 func runEvents(ctx context.Context, app *App, o eventsOptions, args []string) error {
-	wants, err := o.filter()
+	args, chosen, err := takeFilter(args)
+	if err != nil {
+		return err
+	}
+	wants, err := o.wants(chosen)
 	if err != nil {
 		return err
 	}
@@ -144,8 +151,8 @@ func (t *eventTeller) end(ctx context.Context, src *source, o eventsOptions, err
 	return src.end(err)
 }
 
-// filter is what --severity and --kind let through.
-func (o *eventsOptions) filter() (func(xds.Event) bool, error) {
+// wants is what --severity, --kind and the filter let through.
+func (o *eventsOptions) wants(f filter.Filter) (func(xds.Event) bool, error) {
 	kinds := map[xds.EventKind]bool{}
 	for _, k := range o.kinds {
 		if !knownKind(xds.EventKind(k)) {
@@ -155,7 +162,7 @@ func (o *eventsOptions) filter() (func(xds.Event) bool, error) {
 	}
 	least := xds.Severity(o.severity).Rank()
 	return func(e xds.Event) bool {
-		return e.Severity.Rank() >= least && (len(kinds) == 0 || kinds[e.Kind])
+		return e.Severity.Rank() >= least && (len(kinds) == 0 || kinds[e.Kind]) && f.Match(filter.OfEvent(e))
 	}, nil
 }
 

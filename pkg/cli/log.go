@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/xdsproxy/xdsproxy/pkg/filter"
 	"github.com/xdsproxy/xdsproxy/pkg/query"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
@@ -18,16 +19,18 @@ type logOptions struct {
 	follow bool
 	types  []string
 	output Format
+	filter filter.Filter
 }
 
 func newLog(app *App) *cobra.Command {
 	var o logOptions
 	cmd := &cobra.Command{
-		Use:   "log [SIDECAR]",
+		Use:   "log [SIDECAR] [FILTER]",
 		Short: "List the pushes, one line each: what changed, how it was answered, what it did",
 		Long: `Lists the pushes of a sidecar, oldest first: number, time, type, how many resources
 were added (+), changed (~) and removed (-), the answer and how long it took, and the
-events that began with it (!). -p adds the changed resources.
+events that began with it (!). -p adds the changed resources. FILTER chooses among the
+pushes by what they changed and what events they caused: xdsproxy help filters.
 
 --stat counts the pushes instead, of all sidecars where none is named: how many
 changed nothing (NO-OP) or resources but no traffic (NO SHIFT), the resources that came
@@ -35,10 +38,18 @@ in other bytes only (RE-ENCODED), the bytes that were there already (UNCHANGED),
 the fields and resources that change again and again.`,
 		Example: `  xdsproxy log web-1.shop --since 1h
   xdsproxy log web-1.shop --type lds,cds -p --last 10
+  xdsproxy log web-1.shop port:3306
   xdsproxy log --stat --since 1d
   xdsproxy log --file session.jsonl.gz`,
-		Args: cobra.MaximumNArgs(1),
+		Args: filterArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			args, f, err := takeFilter(args)
+			if err != nil {
+				return err
+			}
+			if o.filter = f; o.stat && !f.Empty() {
+				return Usagef("without "+f.String(), "--stat counts all pushes: it takes no filter")
+			}
 			if o.stat {
 				return runLogStat(cmd.Context(), app, o, args)
 			}
@@ -119,7 +130,7 @@ func (t *logTeller) line(l *query.Line) (bool, error) {
 }
 
 func (t *logTeller) wants(l *query.Line) bool {
-	if !t.span.holds(l.Time) {
+	if !t.span.holds(l.Time) || !l.Chosen(t.o.filter, t.print.src.label(l.Sidecar)) {
 		return false
 	}
 	if len(t.o.types) == 0 {

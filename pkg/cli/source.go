@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/xdsproxy/xdsproxy/pkg/filter"
 	"github.com/xdsproxy/xdsproxy/pkg/query"
 	"github.com/xdsproxy/xdsproxy/pkg/traffic"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -177,6 +178,10 @@ func sidecarFailure(err error, where string) error {
 	if looksLikeRevision(e.Arg) {
 		return Fail(CodeNoSidecar, "it looks like a revision or a range: those are 41, HEAD~2, @{10m} or A..B, and go to show, diff, export and --at; this names a sidecar",
 			"xdsproxy diff [SIDECAR] A..B, or name a sidecar ("+near+")", "no sidecar %q in %s", e.Arg, where)
+	}
+	if key, _, ok := strings.Cut(e.Arg, ":"); ok && !strings.ContainsAny(key, "~./") {
+		return Fail(CodeNoSidecar, "if it was meant as a filter: its key is one of "+filter.Keys()+"; the nearest sidecars are "+near,
+			"xdsproxy help filters", "no sidecar %q in %s", e.Arg, where)
 	}
 	return Fail(CodeNoSidecar, "the nearest are "+near, "xdsproxy ps lists them all", "no sidecar %q in %s", e.Arg, where)
 }

@@ -2,7 +2,12 @@ package cli
 
 import (
 	"github.com/spf13/cobra"
+
+	"github.com/xdsproxy/xdsproxy/pkg/filter"
 )
+
+// filterKeys is the table of the filter language.
+var filterKeys = filter.Help()
 
 // topics are help texts without a command: xdsproxy help revisions.
 func topics() []*cobra.Command {
@@ -32,7 +37,21 @@ Pushes are numbered per sidecar, over all its streams: 1, 2, 3, ...
 What a sidecar holds at a revision is what takes traffic then: accepted, and warmed.
 --accepted and --offered show what it acknowledged, and what was pushed to it.`
 
-const filtersHelp = `Sidecars are named in full (web-1.shop, web-1.shop/cluster where two clusters have
+var filtersHelp = `A filter chooses pushes and events by what they are about. log and events take one
+behind the sidecar, replay with --break-on:
+
+  xdsproxy events kind:*capture port:3306
+  xdsproxy log web-1.shop type:lds,cds not name:inbound*
+
+Keys:
+
+` + filterKeys + `
+
+Values of one key, separated by commas, are alternatives; different keys must all
+fit; "not" before a key turns it round. * is any text, ? one character; quotation
+marks hold spaces and commas together (name:"a b") and keep * and ? as they are.
+
+Sidecars are named in full (web-1.shop, web-1.shop/cluster where two clusters have
 one), by pod with -n NAMESPACE, or by any prefix that fits one only. Without a name,
 commands about one sidecar take the only one there is; events and ps take all.
 

@@ -47,7 +47,7 @@ func FindSidecar(all []xds.Sidecar, arg, namespace string) (xds.Sidecar, error) 
 			return !s.IsZero() && (strings.HasPrefix(s.FullName(), arg) || strings.HasPrefix(s.Node, arg))
 		},
 	} {
-		got := filter(in, fits)
+		got := keeping(in, fits)
 		if len(got) == 1 {
 			return got[0], nil
 		}
@@ -59,7 +59,7 @@ func FindSidecar(all []xds.Sidecar, arg, namespace string) (xds.Sidecar, error) 
 }
 
 func only(in []xds.Sidecar) (xds.Sidecar, error) {
-	known := filter(in, func(s xds.Sidecar) bool { return !s.IsZero() })
+	known := keeping(in, func(s xds.Sidecar) bool { return !s.IsZero() })
 	switch {
 	case len(known) == 1:
 		return known[0], nil
@@ -74,7 +74,7 @@ func InNamespace(all []xds.Sidecar, namespace string) []xds.Sidecar {
 	if namespace == "" {
 		return all
 	}
-	return filter(all, func(s xds.Sidecar) bool { return Namespace(s) == namespace })
+	return keeping(all, func(s xds.Sidecar) bool { return Namespace(s) == namespace })
 }
 
 // Pod is a sidecar's pod name, without its namespace.
@@ -109,7 +109,7 @@ func Labels(all []xds.Sidecar) map[xds.Sidecar]string {
 	return out
 }
 
-func filter(in []xds.Sidecar, keep func(xds.Sidecar) bool) []xds.Sidecar {
+func keeping(in []xds.Sidecar, keep func(xds.Sidecar) bool) []xds.Sidecar {
 	var out []xds.Sidecar
 	for _, s := range in {
 		if keep(s) {
