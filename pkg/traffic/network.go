@@ -85,8 +85,10 @@ func compileFilter(f *listenerv3.Filter, refs *references) networkFilter {
 		return sniCluster{}
 	case *snidfpv3.FilterConfig:
 		return &sniDynamic{port: sniPort(m)}
-	case *directv3.Config, *echov3.Echo:
-		return answers{f.GetName()}
+	case *directv3.Config:
+		return answers{f.GetName(), true}
+	case *echov3.Echo:
+		return answers{f.GetName(), false}
 	case *mongov3.MongoProxy:
 		if m.GetDelay() != nil {
 			return attribute("may-delay")
@@ -147,9 +149,15 @@ func (a attribute) apply(x *conn) (xds.Verdict, bool) {
 func (attribute) points(*View, *facets) {}
 
 // answers are filters that talk to the client themselves.
-type answers struct{ name string }
+type answers struct {
+	name   string
+	atOnce bool // without waiting for bytes
+}
 
-func (a answers) apply(*conn) (xds.Verdict, bool) {
+func (a answers) apply(x *conn) (xds.Verdict, bool) {
+	if !a.atOnce && x.f.size == 0 {
+		return xds.Verdict{Kind: xds.Stall, Reason: a.name + " answers what the client says"}, true
+	}
 	return xds.Verdict{Kind: xds.LocalReply, Reason: a.name + " answers"}, true
 }
 

@@ -276,12 +276,48 @@ func (x *conn) chain(c *chain) xds.Verdict {
 			return vd
 		}
 	}
-	for _, n := range c.filters {
-		if vd, ends := n.apply(x); ends {
+	for i, n := range c.filters {
+		vd, ends := n.apply(x)
+		if _, waits := n.(*networkRBAC); ends && waits {
+			return x.beforeBytes(c.filters[i+1:], vd)
+		}
+		if ends {
 			return vd
 		}
 	}
 	return xds.Verdict{Kind: xds.NoChain, Reason: "the filter chain has no filter that ends it"}
+}
+
+// beforeBytes is what the filters behind one that acts on the first bytes do when
+// the connection starts: who answers then, or has no way out, has done so before
+// the other ends it (FilterManagerImpl in source/common/network/filter_manager_impl.cc).
+func (x *conn) beforeBytes(behind []networkFilter, later xds.Verdict) xds.Verdict {
+	for _, n := range behind {
+		switch n := n.(type) {
+		case *networkRBAC:
+			continue
+		case *tcpProxy:
+			if n.waits {
+				return later
+			}
+			if vd, _ := n.apply(x); vd.Kind == xds.NoCluster || vd.Kind == xds.NoEndpoints {
+				return vd
+			}
+			return later
+		case answers:
+			if n.atOnce {
+				vd, _ := n.apply(x)
+				return vd
+			}
+			return later
+		case *hcm:
+			return later
+		}
+		if vd, ends := n.apply(x); ends {
+			return vd
+		}
+	}
+	return later
 }
 
 // terminate is what a chain's own transport socket makes of the client: what is

@@ -34,7 +34,8 @@ var (
 	targets   = []string{"svc-a", "svc-b", "svc-c", "svc-d", "svc-eds", "svc-eds-empty", "svc-subset", "svc-empty", "svc-sick", "svc-dst", "svc-port", "svc-header",
 		"PassthroughCluster", "BlackHoleCluster", "absent"}
 	legs  = []string{"svc-a", "svc-b", "svc-a", "svc-b", "svc-a", "svc-b", "svc-c", "svc-d"}
-	paths = []string{"/", "/x", "/x/y", "/X", "/x/../y", "//x", "/old?q=1", "/x?q=2&r=1", "/%78", "/xy"}
+	paths = []string{"/", "/x", "/x/y", "/X", "/x/../y", "//x", "/old?q=1", "/x?q=2&r=1", "/%78", "/xy",
+		"/%2e%2E/x", "/a/..%2fx", "/x%00", `/x\y`, "/x%5cy", "//", "/%7e|%zz", "/x/./y"}
 )
 
 // some draws each element of pool with a chance of one in four.
