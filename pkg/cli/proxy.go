@@ -18,6 +18,12 @@ type proxyOptions struct {
 	upstreamTLS      bool
 	ca, serverName   string
 	cert, key        string
+	listenCert       string
+	listenKey        string
+	clientCA         string
+	clientNames      []string
+	hub              bool
+	budget           int64
 	store            string
 	admin            string
 	relayOnly        bool
@@ -57,8 +63,14 @@ func (o *proxyOptions) bind(cmd *cobra.Command) {
 	fl.BoolVar(&o.upstreamTLS, "upstream-tls", false, "speak TLS to the control plane (implied by the flags below)")
 	fl.StringVar(&o.ca, "upstream-ca", "", "`FILE` of certificates that the control plane's is checked against (default: the system's)")
 	fl.StringVar(&o.serverName, "upstream-server-name", "", "`NAME` that the control plane's certificate must have (default: the host of --upstream)")
-	fl.StringVar(&o.cert, "upstream-cert", "", "client certificate `FILE`, read again for each connection")
+	fl.StringVar(&o.cert, "upstream-cert", "", "client certificate `FILE`; it, its key and the CA are read again when they change")
 	fl.StringVar(&o.key, "upstream-key", "", "`FILE` of its key")
+	fl.StringVar(&o.listenCert, "listen-cert", "", "speak TLS on --listen with the certificate in `FILE`; it, its key and the CA are read again when they change")
+	fl.StringVar(&o.listenKey, "listen-key", "", "`FILE` of its key")
+	fl.StringVar(&o.clientCA, "listen-client-ca", "", "let in only clients whose certificate the ones in `FILE` vouch for")
+	fl.StringSliceVar(&o.clientNames, "listen-client-name", nil, "and only those with this DNS name or URI in it: `NAME`, a * stands for anything but /")
+	fl.BoolVar(&o.hub, "hub", false, "many sidecars connect: bound the socket buffers to 256 KiB each (implied where others can reach --listen)")
+	newByteSize(&o.budget, intercept.DefaultBytes).bind(fl, "observe-budget", "memory for messages that are not complete, all connections together; beyond it resources are recorded without content")
 	fl.StringVar(&o.store, "store", "", "record into the store in `DIR` (default: $XDSPROXY_STORE, /var/lib/xdsproxy if there, $XDG_STATE_HOME/xdsproxy)")
 	fl.StringVar(&o.admin, "admin", "127.0.0.1:15098", "`ADDRESS` of /healthz, /readyz and /metrics; off: none")
 	fl.BoolVar(&o.relayOnly, "relay-only", false, "forward only, record nothing")
@@ -69,59 +81,6 @@ func (o *proxyOptions) bind(cmd *cobra.Command) {
 	fl.Var(newChoice(&o.opaque, string(record.OpaqueBytes), string(record.OpaqueBytes), string(record.OpaqueDigest)), "opaque",
 		"what is kept of configuration of unknown types, which cannot be searched for secrets: bytes or digest")
 	fl.Var(newChoice(&o.logLevel, "info", "debug", "info", "warn", "error"), "log-level", "debug, info, warn or error")
-}
-
-// judged reports whether events are wanted.
-func (o *proxyOptions) judged() bool { return o.eventsFile != "" || o.eventsStdout }
-
-// validate refuses what makes no sense or is not safe.
-func (o *proxyOptions) validate() error {
-	if o.upstream == "" {
-		return Usagef("--upstream istiod.istio-system.svc:15012 --upstream-tls", "no control plane to forward to: --upstream is missing")
-	}
-	listen, err := intercept.ParseAddress(o.listen)
-	if err != nil {
-		return Usagef("--listen 127.0.0.1:15099, or --listen unix:///run/xds.sock", "--listen: %v", err)
-	}
-	if _, err := intercept.ParseAddress(o.upstream); err != nil {
-		return Usagef("--upstream host:15012, or --upstream unix:///path", "--upstream: %v", err)
-	}
-	switch {
-	case (o.cert == "") != (o.key == ""):
-		return Usagef("give both", "--upstream-cert and --upstream-key go together")
-	case o.eventsFile != "" && o.eventsStdout:
-		return Usagef("one of them", "--events-file and --events-stdout exclude each other")
-	case o.relayOnly && o.judged():
-		return Usagef("leave out --relay-only", "without recording there are no events")
-	}
-	if err := o.checkAdmin(); err != nil || o.insecure {
-		return err
-	}
-	switch {
-	case !listen.Loopback():
-		return Fail(CodeInsecureListen, "others could read and change the configuration on the way: there is no TLS on this side",
-			"a loopback address or a Unix socket; or --insecure-listen", "refused to listen on %s in the clear", listen)
-	case o.cert != "" && listen.Network == "tcp":
-		return Fail(CodeInsecureListen, "whoever can connect would speak to the control plane with the identity of "+o.cert,
-			"a Unix socket, which is for this user alone; or --insecure-listen", "refused to listen on %s with a client certificate", listen)
-	}
-	return nil
-}
-
-// checkAdmin refuses to tell others without being asked to.
-func (o *proxyOptions) checkAdmin() error {
-	if o.admin == "" || o.admin == "off" {
-		return nil
-	}
-	a, err := intercept.ParseAddress(o.admin)
-	if err != nil {
-		return Usagef("--admin 127.0.0.1:15098, or --admin off", "--admin: %v", err)
-	}
-	if !a.Loopback() && !o.insecure {
-		return Fail(CodeInsecureListen, "others could read health and metrics: nothing there asks who they are",
-			"a loopback address, or --admin off; or --insecure-listen", "refused to serve --admin on %s", a)
-	}
-	return nil
 }
 
 // runProxy forwards until ctx is done.

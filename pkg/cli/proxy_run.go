@@ -39,15 +39,22 @@ type proxy struct {
 // build opens everything. Only what forwarding needs can fail it.
 func (p *proxy) build() error {
 	var err error
-	if p.upstream, err = newUpstream(p.o, p.stats); err != nil {
+	stale := func(err error) {
+		p.log.Warn().Err(err).Msg("certificates have changed and are no good; the old ones hold")
+	}
+	if p.upstream, err = newUpstream(p.o, p.stats, stale); err != nil {
 		return err
 	}
-	cfg := intercept.Config{Listen: p.o.listen, Upstream: p.o.upstream, UpstreamTLS: p.upstream.tls, Stats: p.stats, Grace: p.o.grace}
+	cfg := intercept.Config{Listen: p.o.listen, Upstream: p.o.upstream, UpstreamTLS: p.upstream.tls, Stats: p.stats, Grace: p.o.grace,
+		SocketBuffer: p.o.socketBuffer()}
+	if cfg.ListenTLS, err = listenTLS(p.o, stale); err != nil {
+		return err
+	}
 	sampled := p.log.Sample(&zerolog.BurstSampler{Burst: 3, Period: 10 * time.Second})
 	cfg.Failed = func(err error) { sampled.Warn().Err(err).Msg("a connection was not forwarded") }
 	if !p.o.relayOnly {
 		p.queue = intercept.NewQueue(0, p.stats)
-		cfg.Observer, err = intercept.NewObserver(intercept.ObserverConfig{Tap: p.queue.Tap(p.known), Stats: p.stats})
+		cfg.Observer, err = intercept.NewObserver(intercept.ObserverConfig{Tap: p.queue.Tap(p.known), Stats: p.stats, MaxBytes: p.o.budget})
 		if err != nil {
 			return err
 		}

@@ -3,10 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -21,7 +18,7 @@ const (
 // upstream is the control plane: how to speak to it, and whether it answers.
 type upstream struct {
 	addr  intercept.Address
-	tls   *tls.Config
+	tls   func() (*tls.Config, error) // nil: in the clear
 	stats *intercept.Stats
 
 	mu     sync.Mutex // guards what follows
@@ -29,60 +26,58 @@ type upstream struct {
 	result error
 }
 
-func newUpstream(o proxyOptions, stats *intercept.Stats) (*upstream, error) {
+func newUpstream(o proxyOptions, stats *intercept.Stats, bad func(error)) (*upstream, error) {
 	addr, err := intercept.ParseAddress(o.upstream)
 	if err != nil {
 		return nil, err
 	}
 	u := &upstream{addr: addr, stats: stats}
 	if o.upstreamTLS || o.ca != "" || o.serverName != "" || o.cert != "" {
-		u.tls, err = tlsConfig(o, addr)
+		u.tls, err = upstreamTLS(o, addr, bad)
 	}
 	return u, err
 }
 
-func tlsConfig(o proxyOptions, addr intercept.Address) (*tls.Config, error) {
-	c := &tls.Config{ServerName: o.serverName, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12}
-	if c.ServerName == "" && addr.Network == "tcp" {
-		c.ServerName, _, _ = net.SplitHostPort(addr.Addr) // was parsed before
+// upstreamTLS is how to speak to the control plane, as its files say now.
+func upstreamTLS(o proxyOptions, addr intercept.Address, bad func(error)) (func() (*tls.Config, error), error) {
+	name := o.serverName
+	if name == "" && addr.Network == "tcp" {
+		name, _, _ = net.SplitHostPort(addr.Addr) // was parsed before
 	}
-	if c.ServerName == "" {
+	if name == "" {
 		return nil, Usagef("--upstream-server-name istiod.istio-system.svc", "the name in the certificate of %s is not known", addr)
 	}
-	if o.ca != "" {
-		pem, err := os.ReadFile(o.ca)
-		if err != nil {
-			return nil, certificateFailure(o.ca, err)
+	return reread(bad, func() (*tls.Config, error) {
+		c := &tls.Config{ServerName: name, MinVersion: tls.VersionTLS12}
+		var err error
+		if o.ca != "" {
+			if c.RootCAs, err = loadPool(o.ca); err != nil {
+				return nil, err
+			}
 		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, certificateFailure(o.ca, errors.New("there is no PEM certificate in it"))
+		if o.cert == "" {
+			return c, nil
 		}
-	}
-	if o.cert == "" {
-		return c, nil
-	}
-	if _, err := tls.LoadX509KeyPair(o.cert, o.key); err != nil {
-		return nil, certificateFailure(o.cert, err)
-	}
-	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		pair, err := tls.LoadX509KeyPair(o.cert, o.key)
-		return &pair, err
-	}
-	return c, nil
-}
-
-func certificateFailure(path string, err error) error {
-	e := Fail(CodeCertificate, err.Error(), "a PEM file that this user may read", "cannot use the certificate %s", path)
-	e.Err = err
-	return e
+		pair, err := loadPair(o.cert, o.key)
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+		return c, err
+	}, o.ca, o.cert, o.key)
 }
 
 // probe connects once.
 func (u *upstream) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
-	c, err := u.addr.Dial(ctx, u.tls)
+	var config *tls.Config
+	if u.tls != nil {
+		shared, err := u.tls()
+		if err != nil {
+			return err
+		}
+		config = shared.Clone()
+		config.NextProtos = []string{"h2"}
+	}
+	c, err := u.addr.Dial(ctx, config)
 	if err == nil {
 		err = c.Close()
 	}

@@ -92,8 +92,11 @@ func (a Address) clear() error {
 // Dial connects, and with a tls.Config shakes hands. It has no time limit but
 // ctx and the kernel's.
 func (a Address) Dial(ctx context.Context, config *tls.Config) (net.Conn, error) {
-	var d net.Dialer
-	c, err := d.DialContext(ctx, a.Network, a.Addr)
+	return a.dial(ctx, config, 0)
+}
+
+func (a Address) dial(ctx context.Context, config *tls.Config, buffer int) (net.Conn, error) {
+	c, err := dialer(buffer).DialContext(ctx, a.Network, a.Addr)
 	if err != nil || config == nil {
 		return c, err
 	}

@@ -18,9 +18,16 @@ type Config struct {
 	Listen string
 	// Upstream is host:port or unix:///path. Required.
 	Upstream string
-	// UpstreamTLS is the TLS client configuration towards upstream. ALPN is h2
-	// where it names none. Default: no TLS.
-	UpstreamTLS *tls.Config
+	// ListenTLS gives the TLS server configuration for one connection; its ALPN is
+	// overwritten with what upstream negotiated. Default: no TLS.
+	ListenTLS func() (*tls.Config, error)
+	// UpstreamTLS gives the TLS client configuration for one connection. Its ALPN is
+	// overwritten with what the client offered, h2 where that is not known. Default:
+	// no TLS.
+	UpstreamTLS func() (*tls.Config, error)
+	// SocketBuffer bounds, in bytes, what the kernel holds for each direction of
+	// each TCP socket (SO_RCVBUF, SO_SNDBUF). Default: 0, the kernel's own bounds.
+	SocketBuffer int
 	// Observer reads along. Default: none, bytes are copied by the kernel.
 	Observer *Observer
 	// Stats counts. Default: a new one.
@@ -62,13 +69,12 @@ func New(c Config) (*Relay, error) {
 	if c.Failed == nil {
 		c.Failed = func(error) {}
 	}
-	if c.UpstreamTLS != nil && len(c.UpstreamTLS.NextProtos) == 0 {
-		c.UpstreamTLS = c.UpstreamTLS.Clone()
-		c.UpstreamTLS.NextProtos = []string{"h2"}
-	}
 	l, err := listen.listen()
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", listen, err)
+	}
+	if err := limitListener(l, c.SocketBuffer); err != nil {
+		return nil, errors.Join(fmt.Errorf("listening on %s: %w", listen, err), l.Close())
 	}
 	return &Relay{cfg: c, upstream: upstream, listener: l, open: map[net.Conn]struct{}{}}, nil
 }
@@ -181,78 +187,39 @@ func (r *Relay) closeAll() {
 
 // serve forwards one connection. A dial that fails resets downstream: the one
 // thing a client can see that it would not see without the relay.
-func (r *Relay) serve(hard context.Context, down net.Conn) {
-	up, err := r.upstream.Dial(hard, r.cfg.UpstreamTLS)
+func (r *Relay) serve(hard context.Context, raw net.Conn) {
+	down, up, err := r.connect(hard, raw)
 	if err != nil {
-		reset(down)
-		if hard.Err() == nil {
-			r.cfg.Stats.DialFailures.Add(1)
-			r.cfg.Stats.DialFailedAt.Store(time.Now().UnixNano())
-			r.cfg.Failed(fmt.Errorf("connecting to upstream %s: %w", r.upstream, err))
-		}
+		reset(raw)
+		r.failed(hard, err)
 		return
 	}
-	r.cfg.Stats.DialedAt.Store(time.Now().UnixNano())
-	r.track(up)
-	defer r.untrack(up)
+	for _, c := range []net.Conn{down, up} {
+		r.track(c)
+		defer r.untrack(c)
+	}
 	if hard.Err() != nil {
 		reset(up)
-		reset(down)
+		reset(raw)
 		return
 	}
 	r.forward(hard, down, up)
 }
 
-// forward runs both directions and ends both connections as their peers ended
-// them: a half-close as a half-close, a reset as a reset.
-func (r *Relay) forward(hard context.Context, down, up net.Conn) {
-	upward := &pump{src: down, dst: up, from: newSource(down, &r.buffers), bytes: &r.cfg.Stats.BytesUp}
-	downward := &pump{src: up, dst: down, from: newSource(up, &r.buffers), bytes: &r.cfg.Stats.BytesDown}
-	if r.cfg.Observer != nil {
-		conn := r.cfg.Observer.Conn(peerOf(down))
-		defer conn.Close()
-		over := func(s *Side) {
-			if hard.Err() != nil {
-				conn.Stopped()
-			}
-			conn.Ended(s)
-		}
-		upward.side, upward.back, upward.over = conn.Up, conn.Down, over
-		downward.side, downward.back, downward.over = conn.Down, conn.Up, over
-	}
-	var failed [2]error
-	var other sync.WaitGroup
-	other.Go(func() { failed[0] = r.pump(upward) })
-	failed[1] = r.pump(downward)
-	other.Wait()
-	if failed[0] != nil || failed[1] != nil {
-		reset(up)
-		reset(down)
+// failed counts and tells why a connection is not forwarded.
+func (r *Relay) failed(hard context.Context, err error) {
+	var refused *greetError
+	switch {
+	case hard.Err() != nil:
 		return
+	case errors.Is(err, errGone):
+		r.cfg.Stats.Abandoned.Add(1)
+		return
+	case errors.As(err, &refused):
+		r.cfg.Stats.HandshakeFailures.Add(1)
+	default:
+		r.cfg.Stats.DialFailures.Add(1)
+		r.cfg.Stats.DialFailedAt.Store(time.Now().UnixNano())
 	}
-	_ = up.Close()
-	_ = down.Close()
-}
-
-// pump runs one direction. A source that was reset ends both directions at once;
-// where writing failed the other direction still brings what was sent before.
-func (r *Relay) pump(p *pump) error {
-	run := p.run
-	if r.cfg.Observer == nil {
-		run = p.copyAll
-	}
-	err := run()
-	var pass *passError
-	if err != nil && !errors.As(err, &pass) {
-		reset(p.dst)
-		reset(p.src)
-	}
-	return err
-}
-
-func peerOf(c net.Conn) string {
-	if a := c.RemoteAddr(); a != nil && a.Network() == "tcp" {
-		return a.String()
-	}
-	return "unix"
+	r.cfg.Failed(err)
 }

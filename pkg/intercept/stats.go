@@ -38,25 +38,27 @@ func GapReasons() []GapReason {
 
 // Stats counts what passed. Every field is safe to read at any time.
 type Stats struct {
-	Connections     atomic.Uint64 // accepted
-	Active          atomic.Int64  // connections open now
-	DialFailures    atomic.Uint64 // upstream not reachable; downstream was reset
-	AcceptFailures  atomic.Uint64 // out of file descriptors and the like
-	BytesUp         atomic.Uint64 // written towards the control plane
-	BytesDown       atomic.Uint64 // written towards Envoy
-	Streams         atomic.Uint64 // gRPC streams opened
-	Requests        atomic.Uint64 // discovery requests seen whole
-	Responses       atomic.Uint64 // discovery responses seen whole
-	Unobserved      atomic.Uint64 // connections that do not speak HTTP/2 with prior knowledge
-	Detached        atomic.Uint64 // connections whose observer gave up
-	SightingsLost   atomic.Uint64 // not handed over because the queue was full
-	BodiesDropped   atomic.Uint64 // resources handed over without their bytes
-	QueueBytes      atomic.Int64  // waiting for the recorder now
-	DialedAt        atomic.Int64  // unix nanoseconds of the last dial that worked, 0 = none
-	DialFailedAt    atomic.Int64  // unix nanoseconds of the last dial that failed, 0 = none
-	gaps            [gapReasons]atomic.Uint64
-	assembly        atomic.Int64 // bytes held for messages that are not complete
-	assemblyHighest atomic.Int64
+	Connections       atomic.Uint64 // accepted
+	Active            atomic.Int64  // connections open now
+	DialFailures      atomic.Uint64 // upstream not reachable; downstream was reset
+	Abandoned         atomic.Uint64 // clients that left while upstream was dialled
+	HandshakeFailures atomic.Uint64 // clients that TLS did not let in
+	AcceptFailures    atomic.Uint64 // out of file descriptors and the like
+	BytesUp           atomic.Uint64 // written towards the control plane
+	BytesDown         atomic.Uint64 // written towards Envoy
+	Streams           atomic.Uint64 // gRPC streams opened
+	Requests          atomic.Uint64 // discovery requests seen whole
+	Responses         atomic.Uint64 // discovery responses seen whole
+	Unobserved        atomic.Uint64 // connections that do not speak HTTP/2 with prior knowledge
+	Detached          atomic.Uint64 // connections whose observer gave up
+	SightingsLost     atomic.Uint64 // not handed over because the queue was full
+	BodiesDropped     atomic.Uint64 // resources handed over without their bytes
+	QueueBytes        atomic.Int64  // waiting for the recorder now
+	DialedAt          atomic.Int64  // unix nanoseconds of the last dial that worked, 0 = none
+	DialFailedAt      atomic.Int64  // unix nanoseconds of the last dial that failed, 0 = none
+	gaps              [gapReasons]atomic.Uint64
+	assembly          atomic.Int64 // bytes held for messages that are not complete
+	assemblyHighest   atomic.Int64
 }
 
 // Gaps is how often something was lost for one reason.

@@ -37,6 +37,10 @@ func selfSigned(tb testing.TB) (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
+func always(c *tls.Config) func() (*tls.Config, error) {
+	return func() (*tls.Config, error) { return c, nil }
+}
+
 // TestUpstreamTLS: plaintext below, TLS above, ALPN h2, the same bytes.
 func TestUpstreamTLS(t *testing.T) {
 	cert, pool := selfSigned(t)
@@ -48,7 +52,7 @@ func TestUpstreamTLS(t *testing.T) {
 	tap := &memory{}
 	in := recordedBytes(t, "07-nack")
 	for mode, c := range modes(t, tap) {
-		c.Upstream, c.UpstreamTLS = l.Addr().String(), &tls.Config{RootCAs: pool, ServerName: "localhost"}
+		c.Upstream, c.UpstreamTLS = l.Addr().String(), always(&tls.Config{RootCAs: pool, ServerName: "localhost"})
 		r := startRelay(t, c)
 		client, err := net.Dial("tcp", r.Addr().String())
 		if err != nil {
@@ -82,7 +86,7 @@ func TestUpstreamTLSRefused(t *testing.T) {
 		}
 	}()
 	stats := &Stats{}
-	r := startRelay(t, Config{Upstream: l.Addr().String(), UpstreamTLS: &tls.Config{ServerName: "localhost"}, Stats: stats})
+	r := startRelay(t, Config{Upstream: l.Addr().String(), UpstreamTLS: always(&tls.Config{ServerName: "localhost"}), Stats: stats})
 	client, err := net.Dial("tcp", r.Addr().String())
 	if err == nil {
 		_, err = client.Read(make([]byte, 1))
