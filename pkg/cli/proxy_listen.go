@@ -48,7 +48,7 @@ func listenTLS(o proxyOptions, bad func(error)) (func() (*tls.Config, error), er
 	}, o.listenCert, o.listenKey, o.clientCA)
 }
 
-var errNoName = errors.New("no name in the client's certificate is one of --listen-client-name")
+var errNoName = errors.New("the client's certificate has none of --listen-client-name")
 
 // admit lets in who has one of the names.
 func admit(allowed []string) func(tls.ConnectionState) error {

@@ -42,9 +42,10 @@ func (p *proxy) build() error {
 	stale := func(err error) {
 		p.log.Warn().Err(err).Msg("certificates have changed and are no good; the old ones hold")
 	}
-	if p.upstream, err = newUpstream(p.o, p.stats, stale); err != nil {
+	if p.upstream, err = newUpstream(p.o, p.stats); err != nil {
 		return err
 	}
+	p.upstream.stale = stale
 	cfg := intercept.Config{Listen: p.o.listen, Upstream: p.o.upstream, UpstreamTLS: p.upstream.tls, Stats: p.stats, Grace: p.o.grace,
 		SocketBuffer: p.o.socketBuffer()}
 	if cfg.ListenTLS, err = listenTLS(p.o, stale); err != nil {

@@ -45,7 +45,7 @@ func (s *byteSize) Set(text string) error {
 		}
 	}
 	v, err := strconv.ParseFloat(number, 64)
-	if err != nil || v <= 0 || v*float64(unit) > math.MaxInt64/2 {
+	if err != nil || !(v > 0) || v*float64(unit) > math.MaxInt64/2 {
 		return fmt.Errorf("a size is a number above 0 of bytes, KiB, MiB or GiB, such as 32MiB")
 	}
 	*s.to = int64(v * float64(unit))

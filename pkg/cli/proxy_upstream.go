@@ -20,20 +20,21 @@ type upstream struct {
 	addr  intercept.Address
 	tls   func() (*tls.Config, error) // nil: in the clear
 	stats *intercept.Stats
+	stale func(error) // told of files that changed and are no good
 
 	mu     sync.Mutex // guards what follows
 	probed time.Time
 	result error
 }
 
-func newUpstream(o proxyOptions, stats *intercept.Stats, bad func(error)) (*upstream, error) {
+func newUpstream(o proxyOptions, stats *intercept.Stats) (*upstream, error) {
 	addr, err := intercept.ParseAddress(o.upstream)
 	if err != nil {
 		return nil, err
 	}
-	u := &upstream{addr: addr, stats: stats}
+	u := &upstream{addr: addr, stats: stats, stale: func(error) {}}
 	if o.upstreamTLS || o.ca != "" || o.serverName != "" || o.cert != "" {
-		u.tls, err = upstreamTLS(o, addr, bad)
+		u.tls, err = upstreamTLS(o, addr, func(err error) { u.stale(err) })
 	}
 	return u, err
 }
