@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -92,8 +94,15 @@ func runProxy(ctx context.Context, app *App, o proxyOptions) error {
 	if err != nil {
 		return Usagef("--log-level info", "--log-level: %v", err)
 	}
-	p := &proxy{app: app, o: o, stats: &intercept.Stats{}, opened: make(chan struct{}), self: os.Executable, meter: newMeter(app.Now),
-		log: zerolog.New(app.Stderr).Level(level).With().Timestamp().Logger()}
+	pipes := make(chan os.Signal, 1)
+	signal.Notify(pipes, syscall.SIGPIPE) // who read the log and went away must not end us
+	defer signal.Stop(pipes)
+	queue := newLogQueue(app.Stderr)
+	defer queue.close()
+	own := *app
+	own.Stderr = queue
+	p := &proxy{app: &own, stderr: app.Stderr, o: o, stats: &intercept.Stats{}, opened: make(chan struct{}), self: os.Executable, meter: newMeter(app.Now),
+		log: zerolog.New(queue).Level(level).With().Timestamp().Logger()}
 	if err := p.build(); err != nil {
 		p.abandon()
 		return err

@@ -81,7 +81,7 @@ func (p *proxy) judgeOnce(ctx context.Context, self string, out io.Writer) error
 	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(ctx, self, p.judgeArgs()...)
 	cmd.Env = append(os.Environ(), "GOMEMLIMIT="+judgeMemory)
-	cmd.Stdout, cmd.Stderr = out, p.app.Stderr
+	cmd.Stdout, cmd.Stderr = out, p.stderr
 	cmd.SysProcAttr = judgeAttr()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = judgeEnd

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,7 +22,8 @@ import (
 
 // proxy is a running `xdsproxy proxy`: the one place where its parts meet.
 type proxy struct {
-	app      *App
+	app      *App      // its Stderr never makes anybody wait
+	stderr   io.Writer // for the judge, a process of its own
 	o        proxyOptions
 	log      zerolog.Logger
 	stats    *intercept.Stats

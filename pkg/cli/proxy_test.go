@@ -456,7 +456,7 @@ exec sleep 60
 		t.Fatal(err)
 	}
 	var out, errs syncBuffer
-	p := &proxy{app: &App{Stdout: &out, Stderr: &errs}, o: proxyOptions{eventsStdout: true}, opened: make(chan struct{}),
+	p := &proxy{app: &App{Stdout: &out, Stderr: &errs}, stderr: &errs, o: proxyOptions{eventsStdout: true}, opened: make(chan struct{}),
 		self: func() (string, error) { return script, nil }}
 	p.history.Store(&history{cfg: historyConfig{dir: dir}})
 	close(p.opened)
