@@ -1,0 +1,5 @@
+package faults
+
+const frozenVar = "XDSPROXY_FAULTS_FROZEN"
+
+func frozenClient(string) int { return 0 }
