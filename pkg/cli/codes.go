@@ -27,6 +27,15 @@ const (
 	CodeInsecureListen Code = "XP023"
 	CodeStoreLocked    Code = "XP040"
 	CodeStoreDamaged   Code = "XP041"
+
+	CodeNoProxy         Code = "XP060"
+	CodeDegraded        Code = "XP061"
+	CodeOpenStore       Code = "XP062"
+	CodeLowSpace        Code = "XP063"
+	CodeNothingRecorded Code = "XP064"
+	CodeGaps            Code = "XP065"
+	CodeJudgeBehind     Code = "XP066"
+	CodeClock           Code = "XP067"
 )
 
 // The exit statuses.

@@ -15,6 +15,7 @@ func commands() []func(*App) *cobra.Command {
 		newShow,
 		newResolve,
 		newCheck,
+		newDoctor,
 		newStore,
 		newExport,
 		newImport,

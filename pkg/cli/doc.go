@@ -20,7 +20,7 @@
 //     are usage errors, exit 64; inside it use Usagef. Do not use MarkFlagRequired.
 //     Return ErrFound for exit 1: something was found (diff, events --fail-on).
 //   - Codes: XP001-XP019 general, XP020-XP039 proxy, XP040-XP049 store, XP050-XP059
-//     demo.
+//     demo, XP060-XP069 doctor (one for each thing that may be found).
 //   - Output: bind -o with bindOutput, print with Emit (json, jsonl, yaml), Table and
 //     app.Palette(). Objects carry "apiVersion".
 //   - A command that only holds subcommands is made with group.

@@ -1,0 +1,4 @@
+package store
+
+// Writing reports whether a writer has the store in dir right now.
+func Writing(dir string) bool { return locked(dir) }
