@@ -9,9 +9,15 @@ type budget struct {
 }
 
 // take asks for n more bytes.
-func (b *budget) take(n int) bool {
+func (b *budget) take(n int) bool { return b.within(n, b.max) }
+
+// takeBody asks for n more bytes for a resource's content. A sixteenth is left to
+// what is lost without: lists of resources, envelopes, requests.
+func (b *budget) takeBody(n int) bool { return b.within(n, b.max-b.max/16) }
+
+func (b *budget) within(n int, max int64) bool {
 	now := b.stats.assembly.Add(int64(n))
-	if now > b.max {
+	if now > max {
 		b.stats.assembly.Add(-int64(n))
 		return false
 	}

@@ -7,45 +7,93 @@ import (
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
-// flight holds the bytes of new resources while their messages are on the way,
-// once however many clients are sent them at the same time: after a restart of
-// the control plane all of them are.
+// flight holds new resources while their messages are on the way, once however
+// many clients are sent them at the same time: after a restart of the control
+// plane all of them are.
 type flight struct {
 	budget *budget
-	mu     sync.Mutex // guards bodies
+	mu     sync.Mutex // guards bodies and the users in it; never held while bytes are copied
 	bodies map[xds.Key]*held
 }
 
+// held is a resource that was not known when it passed. Nothing in it changes but
+// users.
 type held struct {
-	raw   []byte
-	users int
+	key       xds.Key
+	state     xds.ChunkState // raw, or why its bytes are not there
+	raw       []byte
+	name, typ string
+	sum       xds.Digest
+	cost      int  // taken from the budget
+	shared    bool // else it belongs to one message
+	users     int  // of a shared one
 }
+
+// heldCost is what a resource takes besides its bytes and names.
+const heldCost = 128
 
 func newFlight(b *budget) *flight { return &flight{budget: b, bodies: map[xds.Key]*held{}} }
 
-// hold returns a copy of b that stays, or nil where there is no room for it.
-func (f *flight) hold(key xds.Key, b []byte) []byte {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	h := f.bodies[key]
-	if h == nil {
-		if !f.budget.take(len(b)) {
-			return nil
-		}
-		h = &held{raw: bytes.Clone(b)}
-		f.bodies[key] = h
+// hold returns the resource b of that key, without its bytes where there is no
+// room for them; nil where there is no room at all.
+func (f *flight) hold(key xds.Key, b []byte, s shape) *held {
+	if h := f.join(key); h != nil {
+		return h
 	}
-	h.users++
-	return h.raw
+	h := &held{key: key, state: xds.ChunkRaw, raw: []byte{}, shared: true, users: 1}
+	h.name, h.typ = labelsOf(s, b)
+	h.cost = heldCost + len(h.name) + len(h.typ)
+	switch {
+	case f.budget.takeBody(h.cost + len(b)):
+		h.cost += len(b)
+		if len(b) > 0 {
+			h.raw = bytes.Clone(b)
+		}
+		return f.enter(h)
+	case f.budget.take(h.cost):
+		h.state, h.raw, h.shared = xds.ChunkBodyless, nil, false
+		return h
+	}
+	return nil
 }
 
-// release ends one hold. Who has the bytes may keep them.
-func (f *flight) release(key xds.Key) {
+func (f *flight) join(key xds.Key) *held {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	h := f.bodies[key]
+	if h != nil {
+		h.users++
+	}
+	return h
+}
+
+// enter shares h, or gives it up for one that came first.
+func (f *flight) enter(h *held) *held {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if first := f.bodies[h.key]; first != nil {
+		first.users++
+		f.budget.give(h.cost)
+		return first
+	}
+	f.bodies[h.key] = h
+	return h
+}
+
+// release ends one use. Who has the bytes may keep them.
+func (f *flight) release(h *held) {
+	if !h.shared {
+		f.budget.give(h.cost)
+		return
+	}
+	f.leave(h)
+}
+
+func (f *flight) leave(h *held) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if h.users--; h.users == 0 {
-		delete(f.bodies, key)
-		f.budget.give(len(h.raw))
+		delete(f.bodies, h.key)
+		f.budget.give(h.cost)
 	}
 }

@@ -34,13 +34,19 @@ type Queue struct {
 	wake  chan struct{} // holds one token while there may be something to read
 
 	mu     sync.Mutex // guards what follows
-	items  []xds.Sighting
+	items  []item
 	head   int // items[:head] are read
 	bytes  int
 	losses map[lossKey]*loss
 	order  []lossKey // of losses, oldest first
 	ends   int       // losses with an end
 	closed bool
+}
+
+// item is what waits, and what it takes.
+type item struct {
+	xds.Sighting
+	cost int
 }
 
 type lossKey struct{ conn, stream uint64 }
@@ -69,27 +75,39 @@ func NewQueue(max int, stats *Stats) *Queue {
 // Offer appends s, or what the rules of Queue leave of it. False says that s was
 // lost; its gap will follow.
 func (q *Queue) Offer(s xds.Sighting) bool {
+	taken, full := q.offer(s, cost(s), true)
+	if full {
+		s = q.strip(s)
+		taken, _ = q.offer(s, cost(s), false)
+	}
+	return taken
+}
+
+// offer appends s, which takes n bytes. Full says that s might fit without its
+// bodies: where that may be tried, nothing has happened yet. Taking them out is
+// work for a caller that holds no lock.
+func (q *Queue) offer(s xds.Sighting, n int, mayStrip bool) (taken, full bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
-		return false
+		return false, false
 	}
 	defer q.signal()
-	if len(q.losses) > 0 && !q.tellLosses(cost(s)) {
-		if !control(s) || !q.tellLossOf(s) {
+	if len(q.losses) > 0 && !q.tellLosses(n) {
+		if !control(s) || !q.tellLossOf(s, n) {
 			q.lose(s)
-			return false
+			return false, false
 		}
 	}
-	if q.bytes+cost(s) > q.limit(s) {
-		s = q.strip(s)
+	switch {
+	case q.bytes+n <= q.limit(s):
+		q.push(s, n)
+		return true, false
+	case mayStrip && hasBodies(s):
+		return false, true
 	}
-	if q.bytes+cost(s) > q.limit(s) {
-		q.lose(s)
-		return false
-	}
-	q.push(s)
-	return true
+	q.lose(s)
+	return false, false
 }
 
 // cost is what s takes while it waits.
@@ -124,10 +142,14 @@ func (q *Queue) limit(s xds.Sighting) int {
 	return q.max
 }
 
-func (q *Queue) push(s xds.Sighting) {
-	q.items = append(q.items, s)
-	q.bytes += cost(s)
+func (q *Queue) push(s xds.Sighting, n int) {
+	q.items = append(q.items, item{s, n})
+	q.bytes += n
 	q.stats.QueueBytes.Store(int64(q.bytes))
+}
+
+func hasBodies(s xds.Sighting) bool {
+	return s.Msg != nil && slices.ContainsFunc(s.Msg.Chunks, func(c xds.Chunk) bool { return c.State == xds.ChunkRaw })
 }
 
 // strip takes the bodies out of s.
@@ -191,13 +213,13 @@ func (q *Queue) tellLosses(extra int) bool {
 
 // tellLossOf queues the gap that belongs before s, which may be its stream's end;
 // false if there is one and no room for both.
-func (q *Queue) tellLossOf(s xds.Sighting) bool {
+func (q *Queue) tellLossOf(s xds.Sighting, n int) bool {
 	k := lossKey{s.Conn, s.Stream}
 	l := q.losses[k]
 	if l == nil {
 		return true
 	}
-	if l.end != nil || q.bytes+toldCost+cost(s) > q.limit(s) {
+	if l.end != nil || q.bytes+toldCost+n > q.limit(s) {
 		return false
 	}
 	q.tell(k, l)
@@ -208,10 +230,10 @@ func (q *Queue) tellLossOf(s xds.Sighting) bool {
 
 func (q *Queue) tell(k lossKey, l *loss) {
 	q.stats.gaps[GapQueue].Add(1)
-	q.push(xds.Sighting{Kind: xds.SawGap, Time: l.at, Conn: k.conn, Stream: k.stream,
-		Reason: fmt.Sprintf("queue full: %d messages lost", l.count)})
+	gap := xds.Sighting{Kind: xds.SawGap, Time: l.at, Conn: k.conn, Stream: k.stream, Reason: fmt.Sprintf("queue full: %d messages lost", l.count)}
+	q.push(gap, cost(gap))
 	if l.end != nil {
-		q.push(*l.end)
+		q.push(*l.end, cost(*l.end))
 	}
 }
 
@@ -247,10 +269,10 @@ func (q *Queue) pop() (s xds.Sighting, ok, closed bool) {
 	if q.head == len(q.items) {
 		return s, false, q.closed
 	}
-	s = q.items[q.head]
-	q.items[q.head] = xds.Sighting{}
+	s = q.items[q.head].Sighting
+	q.bytes -= q.items[q.head].cost
+	q.items[q.head] = item{}
 	q.head++
-	q.bytes -= cost(s)
 	q.stats.QueueBytes.Store(int64(q.bytes))
 	q.compact()
 	return s, true, false

@@ -22,7 +22,7 @@ const (
 	fieldResources = 2
 	fieldTypeURL   = 4
 	// briefCost is what a resource costs while its message is not complete.
-	briefCost = 24
+	briefCost = 32
 )
 
 var errMemory = errors.New("the observer's memory budget is used up")
@@ -32,7 +32,7 @@ var errMemory = errors.New("the observer's memory budget is used up")
 type brief struct {
 	key  xds.Key
 	size uint32
-	full int32 // index into response.full, -1 = known
+	new  *held // nil: it was known
 }
 
 // response reads one discovery response as it streams by. It keeps the envelope,
@@ -42,7 +42,6 @@ type response struct {
 	tok   tokenizer
 	env   []byte
 	brief []brief
-	full  []xds.Chunk
 
 	scratch []byte // of a resource that spans reads
 	taken   int    // of share, for scratch
@@ -149,38 +148,39 @@ func (r *response) longPiece(tok token) error {
 	if !tok.last {
 		return nil
 	}
-	c := r.long.chunk()
+	h := r.long.held()
+	size := r.long.size
 	r.long = nil
-	return r.keep(c)
+	if !r.in.budget.take(h.cost) {
+		return errMemory
+	}
+	return r.keep(h, size)
 }
 
 // resource takes in a complete resource.
 func (r *response) resource(b []byte) error {
 	key := r.in.keyOf(b)
 	if r.in.tap.Known(key) {
-		return r.add(brief{key: key, size: uint32(len(b)), full: -1})
+		return r.add(brief{key: key, size: uint32(len(b))})
 	}
-	c := xds.Chunk{State: xds.ChunkRaw, Key: key, Size: len(b)}
-	c.Name, c.Type = labelsOf(r.shape(), b)
-	if len(b) == 0 {
-		c.Raw = []byte{}
-	} else if c.Raw = r.in.flight.hold(key, b); c.Raw == nil {
-		c.State = xds.ChunkBodyless
+	h := r.in.flight.hold(key, b, r.shape())
+	if h == nil {
+		return errMemory
 	}
-	return r.keep(c)
+	return r.keep(h, len(b))
 }
 
-func (r *response) keep(c xds.Chunk) error {
-	r.full = append(r.full, c)
-	return r.add(brief{key: c.Key, size: uint32(c.Size), full: int32(len(r.full) - 1)})
+// keep takes over a new resource.
+func (r *response) keep(h *held, size int) error {
+	err := r.add(brief{key: h.key, size: uint32(size), new: h})
+	if err != nil {
+		r.in.flight.release(h)
+	}
+	return err
 }
 
 func (r *response) add(b brief) error {
-	cost := briefCost
-	if b.full >= 0 {
-		cost += 128 + len(r.full[b.full].Name) + len(r.full[b.full].Type)
-	}
-	if !r.share.take(cost) {
+	if !r.share.take(briefCost) {
 		return errMemory
 	}
 	r.brief = append(r.brief, b)
@@ -208,17 +208,14 @@ func (r *response) finish() (*xds.Message, error) {
 // expand looks once more whether a body became known while its message was on
 // the way: many clients get the same push at once.
 func (r *response) expand(b brief) xds.Chunk {
-	if b.full < 0 {
+	h := b.new
+	if h == nil || h.state != xds.ChunkTooLarge && r.in.tap.Known(b.key) {
 		return xds.Chunk{State: xds.ChunkKnown, Key: b.key, Size: int(b.size)}
 	}
-	c := r.full[b.full]
-	if c.State != xds.ChunkTooLarge && r.in.tap.Known(c.Key) {
-		return xds.Chunk{State: xds.ChunkKnown, Key: c.Key, Size: c.Size}
-	}
-	if c.State == xds.ChunkBodyless {
+	if h.state == xds.ChunkBodyless {
 		r.in.stats.BodiesDropped.Add(1)
 	}
-	return c
+	return xds.Chunk{State: h.state, Key: b.key, Size: int(b.size), Raw: h.raw, Name: h.name, Type: h.typ, Sum: h.sum}
 }
 
 // omitted keeps of a debug answer what may be kept: it can be tens of megabytes.
@@ -232,12 +229,12 @@ func (r *response) omitted(m *xds.Message) *xds.Message {
 
 func (r *response) drop() {
 	r.share.release()
-	for _, c := range r.full {
-		if len(c.Raw) > 0 {
-			r.in.flight.release(c.Key)
+	for _, b := range r.brief {
+		if b.new != nil {
+			r.in.flight.release(b.new)
 		}
 	}
-	r.full = nil
+	clear(r.brief) // the pool keeps nothing alive
 	r.brief = r.in.briefs.put(r.brief)
 	if r.scratch != nil {
 		r.scratch = r.in.scratch.put(r.scratch)
@@ -270,13 +267,14 @@ func (l *long) feed(b []byte) {
 	l.label.feed(b)
 }
 
-func (l *long) chunk() xds.Chunk {
-	c := xds.Chunk{State: l.state, Key: l.key.Sum128().Bytes(), Size: l.size}
-	c.Name, c.Type = l.label.labels()
+func (l *long) held() *held {
+	h := &held{key: l.key.Sum128().Bytes(), state: l.state}
+	h.name, h.typ = l.label.labels()
+	h.cost = heldCost + len(h.name) + len(h.typ)
 	if l.sum != nil {
-		c.Sum = xds.Digest(l.sum.Sum(nil)[:len(c.Sum)])
+		h.sum = xds.Digest(l.sum.Sum(nil)[:len(h.sum)])
 	}
-	return c
+	return h
 }
 
 // slicePool lends slices that grow, within limits.
