@@ -17,12 +17,24 @@ func (e *Engine) Compare(old, new *View) []xds.Shift {
 	if old == new {
 		return nil
 	}
+	return e.compare(old, new, movedBetween(old, new))
+}
+
+func (e *Engine) compare(old, new *View, m *moved) []xds.Shift {
 	c := newComparison(old, new)
-	c.fates, c.unmoved, c.gates = e.fates(old, new), unmoved(old, new), !slices.Equal(old.gates(), new.gates())
+	if c.moved = m; c.still(old, new) {
+		return []xds.Shift{}
+	}
+	c.fates, c.unmoved, c.gates = e.fates(old, new), unmoved(old, new, c.moved), !slices.Equal(old.gates(), new.gates())
 	for _, v6 := range []bool{false, true} {
 		c.family(v6)
 	}
 	return c.shifts()
+}
+
+// still reports that nothing at all moved.
+func (c *comparison) still(old, new *View) bool {
+	return c.moved != nil && len(c.moved.listeners) == 0 && old.table == new.table && !c.all
 }
 
 // compared is what a comparison asks of each side.
@@ -48,6 +60,7 @@ type comparison struct {
 	keysN      keyView
 	dirtyPairs map[pair]bool
 	jointPairs map[pair]*joint
+	moved      *moved               // what the step reaches; nil: it may be anything
 	fates      func(*listener) fate // what the step does to connections of a listener of old
 	// unmoved tells what the chains that a connection gets on both sides have in
 	// common. It may be nil, and say nothing when in doubt.
@@ -116,6 +129,9 @@ func (c *comparison) dirty(p pair) bool {
 	if p.old == nil && p.new == nil {
 		return false
 	}
+	if p.old == p.new && c.moved != nil {
+		return c.gates || c.moved.listeners[p.old]
+	}
 	d, ok := c.dirtyPairs[p]
 	if !ok {
 		d = p.old == nil || p.new == nil || c.gates || p.old.binds != p.new.binds || p.old.digest != p.new.digest ||
@@ -139,11 +155,11 @@ func (c *comparison) joint(p pair) *joint {
 
 // plane is one address family: who owns what there on both sides.
 type plane struct {
-	v6    bool
-	vo    pair
-	wild  map[uint16]pair
-	exact map[uint16]map[netip.Addr]bool // the exact keys that count, by port
-	seen  map[uint16]bool                // ports with any key of their own, where that counts
+	v6           bool
+	vo           pair
+	wildO, wildN map[uint16]*listener
+	exact        map[uint16]map[netip.Addr]bool // the exact keys that count, by port
+	seen         map[uint16]bool                // ports with any key of their own, where that counts
 }
 
 // family finds the ports where something may have changed and looks into them:
@@ -152,22 +168,14 @@ type plane struct {
 func (c *comparison) family(v6 bool) {
 	pl := c.plane(v6)
 	whole := c.all || c.dirty(pl.vo)
-	c.exactKeys(pl, func(key netip.AddrPort, p pair) {
-		if whole {
-			pl.seen[key.Port()] = true
-		}
-		if c.dirty(p) || whole || pl.dirtyWild(c, key.Port()) {
-			pl.put(key)
-		}
-	})
 	var ports []portSet
-	for p := range pl.wild {
+	for p := range c.claimed(pl, whole) {
 		if whole || pl.exact[p] != nil || pl.dirtyWild(c, p) {
 			ports = append(ports, onePort(p))
 		}
 	}
 	for p := range pl.exact {
-		if _, ok := pl.wild[p]; !ok {
+		if _, ok := pl.wild(p); !ok {
 			ports = append(ports, onePort(p))
 		}
 	}
@@ -181,32 +189,52 @@ func (c *comparison) family(v6 bool) {
 }
 
 func (c *comparison) plane(v6 bool) *plane {
-	pl := &plane{v6: v6, vo: pair{c.keysO.vo4, c.keysN.vo4}, wild: map[uint16]pair{}, exact: map[uint16]map[netip.Addr]bool{}, seen: map[uint16]bool{}}
-	wildO, wildN := c.keysO.wild4, c.keysN.wild4
+	pl := &plane{v6: v6, vo: pair{c.keysO.vo4, c.keysN.vo4}, wildO: c.keysO.wild4, wildN: c.keysN.wild4,
+		exact: map[uint16]map[netip.Addr]bool{}, seen: map[uint16]bool{}}
 	if v6 {
-		pl.vo, wildO, wildN = pair{c.keysO.vo6, c.keysN.vo6}, c.keysO.wild6, c.keysN.wild6
-	}
-	for p, l := range wildO {
-		pl.wild[p], pl.seen[p] = pair{l, cmp.Or(wildN[p], pl.vo.new)}, true
-	}
-	for p, l := range wildN {
-		if _, ok := pl.wild[p]; !ok {
-			pl.wild[p], pl.seen[p] = pair{pl.vo.old, l}, true
-		}
+		pl.vo, pl.wildO, pl.wildN = pair{c.keysO.vo6, c.keysN.vo6}, c.keysO.wild6, c.keysN.wild6
 	}
 	return pl
 }
 
+// claimed looks at every key of the family, and returns the ports with a wildcard.
+func (c *comparison) claimed(pl *plane, whole bool) map[uint16]bool {
+	ports := map[uint16]bool{}
+	for _, wild := range []map[uint16]*listener{pl.wildO, pl.wildN} {
+		for p := range wild {
+			ports[p], pl.seen[p] = true, true
+		}
+	}
+	c.exactKeys(pl, func(key netip.AddrPort, p pair) {
+		if whole {
+			pl.seen[key.Port()] = true
+		}
+		if c.dirty(p) || whole || pl.dirtyWild(c, key.Port()) {
+			pl.put(key)
+		}
+	})
+	return ports
+}
+
+// wild is who has the wildcard of a port, if anybody does.
+func (pl *plane) wild(port uint16) (pair, bool) {
+	o, n := pl.wildO[port], pl.wildN[port]
+	if o == nil && n == nil {
+		return pair{}, false
+	}
+	return pair{cmp.Or(o, pl.vo.old), cmp.Or(n, pl.vo.new)}, true
+}
+
 // root is who owns what no exact key does.
 func (pl *plane) root(port uint16) pair {
-	if p, ok := pl.wild[port]; ok {
+	if p, ok := pl.wild(port); ok {
 		return p
 	}
 	return pl.vo
 }
 
 func (pl *plane) dirtyWild(c *comparison, port uint16) bool {
-	p, ok := pl.wild[port]
+	p, ok := pl.wild(port)
 	return ok && c.dirty(p)
 }
 

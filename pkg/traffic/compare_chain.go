@@ -12,7 +12,6 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/xdsproxy/xdsproxy/pkg/decode"
-	"github.com/xdsproxy/xdsproxy/pkg/state"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
@@ -21,8 +20,7 @@ import (
 // listener, and in each one chain.
 type sameChains struct {
 	old, new *View
-	routes   map[string]bool     // route configurations that differ
-	caught   map[string]bool     // clusters that mean "pass through" on one side only
+	moved    *moved
 	memo     map[[2]*chain]still // what was found
 }
 
@@ -33,34 +31,13 @@ type still struct {
 	hosts    map[string]bool // names that are served the same, where all else does not
 }
 
-// unmoved is nil where more differs than listeners and route configurations: then
-// every chain may be touched.
-func unmoved(old, new *View) func(pair, netip.AddrPort, xds.Signal) still {
-	s := &sameChains{old: old, new: new, routes: map[string]bool{}, caught: map[string]bool{}, memo: map[[2]*chain]still{}}
-	for d := range state.Differences(old.snap, new.snap) {
-		switch {
-		case d.Type == xds.RouteType:
-			s.routes[d.Name] = true
-		case d.Type != xds.ListenerType, old.internal(d.Old), new.internal(d.New):
-			return nil
-		}
-	}
-	if !reflect.DeepEqual(old.env.Static, new.env.Static) || old.env.Istio != new.env.Istio {
+// unmoved is nil where names do not tell what moved: then every chain may be
+// touched.
+func unmoved(old, new *View, m *moved) func(pair, netip.AddrPort, xds.Signal) still {
+	if m == nil {
 		return nil
 	}
-	if a, b := old.catchAll(), new.catchAll(); a != b {
-		s.caught[a], s.caught[b] = true, true
-		delete(s.caught, "PassthroughCluster") // means so on both sides
-	}
-	return s.unmoved
-}
-
-// internal reports that endpoints may lead to the listener.
-func (v *View) internal(d xds.Digest) bool {
-	if d.IsZero() {
-		return false
-	}
-	return d == xds.Bodyless || v.engine.listener(d).internal || v.engine.listener(d).broken != ""
+	return (&sameChains{old: old, new: new, moved: m, memo: map[[2]*chain]still{}}).unmoved
 }
 
 func (s *sameChains) unmoved(p pair, dst netip.AddrPort, sig xds.Signal) still {
@@ -91,14 +68,11 @@ func (c *chain) readsRequests() bool {
 func (s *sameChains) compare(p pair, a, b *chain) still {
 	out := still{requests: a.readsRequests() || b.readsRequests()}
 	x, y := s.message(s.old, p.old, a), s.message(s.new, p.new, b)
-	if x == nil || y == nil || !proto.Equal(x, y) || b.refs.dynamic || meets(b.refs.clusterNames(), s.caught) {
+	if x == nil || y == nil || !proto.Equal(x, y) || b.refs.dynamic || meets(b.refs.clusterNames(), s.moved.clusters) {
 		return out
 	}
 	for r := range b.refs.routes {
-		if s.leads(s.old, r) || s.leads(s.new, r) {
-			return out
-		}
-		if s.routes[r] {
+		if s.moved.routes[r] || s.leads(s.old, r) || s.leads(s.new, r) {
 			if len(b.refs.routes) == 1 {
 				out.hosts = s.hosts(r)
 			}
@@ -109,31 +83,24 @@ func (s *sameChains) compare(p pair, a, b *chain) still {
 	return out
 }
 
-// leads reports that a route configuration names a cluster whose meaning differs.
+// leads reports that a route configuration names a cluster that moved.
 func (s *sameChains) leads(v *View, route string) bool {
-	d, ok := v.snap.Lookup(xds.RouteType, route)
-	if !ok || d == xds.Bodyless || len(s.caught) == 0 {
-		return false
-	}
-	rc := v.engine.routeConfig(d)
-	return rc.dynamic || meets(rc.clusters, s.caught)
+	rc := v.routeNamed(route)
+	return rc != nil && len(s.moved.clusters) > 0 && (rc.dynamic || meets(rc.clusters, s.moved.clusters))
 }
 
 // hosts are the names in full that two versions of a route configuration serve
-// with virtual hosts of equal bytes; none where the versions differ in anything else.
+// with virtual hosts of equal bytes, which lead to no cluster that moved; none
+// where the versions differ in anything else.
 func (s *sameChains) hosts(route string) map[string]bool {
-	was, restA, a := s.hostBytes(s.old, route)
-	is, restB, b := s.hostBytes(s.new, route)
-	if a == nil || b == nil || !bytes.Equal(restA, restB) {
+	a, b := s.old.routeNamed(route), s.new.routeNamed(route)
+	if a == nil || b == nil || a.broken != "" || b.broken != "" || a.dynamic || b.dynamic {
 		return nil
 	}
-	at, out := map[string]int{}, map[string]bool{}
-	for i, raw := range was {
-		at[string(raw)] = i
-	}
-	for i, raw := range is {
-		j, ok := at[string(raw)]
-		if !ok {
+	equal := s.equalHosts(route, a, b)
+	out := map[string]bool{}
+	for i, j := range equal {
+		if s.ledTo(b.hosts[i]) {
 			continue
 		}
 		for _, d := range b.hosts[i].domains {
@@ -145,23 +112,56 @@ func (s *sameChains) hosts(route string) map[string]bool {
 	return out
 }
 
+// ledTo reports that a route of vh ends at a cluster that moved.
+func (s *sameChains) ledTo(vh *virtualHost) bool {
+	return len(s.moved.clusters) > 0 && slices.ContainsFunc(vh.routes, func(r *route) bool {
+		return slices.ContainsFunc(r.legs, func(l leg) bool { return s.moved.clusters[l.cluster] })
+	})
+}
+
+// equalHosts pairs the virtual hosts of b with those of a that have the same
+// bytes, by their places.
+func (s *sameChains) equalHosts(route string, a, b *routeConfig) map[int]int {
+	out := map[int]int{}
+	if a == b {
+		for i := range b.hosts {
+			out[i] = i
+		}
+		return out
+	}
+	was, restA := s.hostBytes(s.old, route, a)
+	is, restB := s.hostBytes(s.new, route, b)
+	if was == nil || is == nil || !bytes.Equal(restA, restB) {
+		return nil
+	}
+	at := map[string]int{}
+	for i, raw := range was {
+		at[string(raw)] = i
+	}
+	for i, raw := range is {
+		if j, ok := at[string(raw)]; ok {
+			out[i] = j
+		}
+	}
+	return out
+}
+
 // hostBytes are the virtual hosts of a route configuration as they came, in the
 // order of its compiled form, and the bytes of all else in it.
-func (s *sameChains) hostBytes(v *View, route string) (hosts [][]byte, rest []byte, rc *routeConfig) {
+func (s *sameChains) hostBytes(v *View, route string, rc *routeConfig) (hosts [][]byte, rest []byte) {
 	d, _ := v.snap.Lookup(xds.RouteType, route)
 	raw, ok := v.engine.bodies.Body(d)
 	if !ok {
-		return nil, nil, nil
+		return nil, nil
 	}
-	rc = v.engine.routeConfig(d)
 	_, value := fields(raw, 2) // of the Any
-	if rest, hosts = nil, nil; len(value) == 1 {
+	if len(value) == 1 {
 		rest, hosts = fields(value[0], 2) // virtual_hosts
 	}
-	if rc.broken != "" || rc.dynamic || len(hosts) != len(rc.hosts) {
-		return nil, nil, nil
+	if len(hosts) != len(rc.hosts) {
+		return nil, nil
 	}
-	return hosts, rest, rc
+	return hosts, rest
 }
 
 // fields splits an encoded message into the values of one field of type bytes or

@@ -87,7 +87,7 @@ func meshRoutes(i, more int) *routev3.RouteConfiguration {
 
 // httpListener is a port with HTTP services: an inspector, and PassthroughCluster
 // for what is no HTTP.
-func httpListener(b *testing.B, port int) *listenerv3.Listener {
+func httpListener(b testing.TB, port int) *listenerv3.Listener {
 	rds := &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{RouteConfigName: fmt.Sprint(port)}}
 	router := &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(b, &routerv3.Router{})}
 	h := &hcmv3.HttpConnectionManager{StatPrefix: "x", RouteSpecifier: rds, HttpFilters: []*hcmv3.HttpFilter{{Name: "envoy.filters.http.router", ConfigType: router}}}
@@ -103,7 +103,7 @@ func httpListener(b *testing.B, port int) *listenerv3.Listener {
 	return l
 }
 
-func packed(b *testing.B, m proto.Message) *anypb.Any {
+func packed(b testing.TB, m proto.Message) *anypb.Any {
 	b.Helper()
 	a, err := anypb.New(m)
 	if err != nil {

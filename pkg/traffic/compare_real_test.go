@@ -407,7 +407,7 @@ func TestCompareEdited(t *testing.T) {
 			}
 		}
 		w.steps, w.snaps, w.views = append(w.steps, "edited"), append(w.snaps, s), append(w.views, w.engine.View(s, w.env))
-		if unmoved(w.views[0], w.views[1]) == nil {
+		if movedBetween(w.views[0], w.views[1]) == nil {
 			t.Errorf("%s: every chain is looked at", name)
 		}
 		w.checkStep(t, 0, 1)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
@@ -14,7 +16,8 @@ import (
 // outside tells apart what decides before any listener does.
 func (v *View) outside() string {
 	k := v.keys()
-	return fmt.Sprint(v.rules, k.vo4 != nil, k.vo6 != nil, k.unsure)
+	none := [2]bool{v.snap.Len(xds.RouteType) == 0, v.snap.Len(xds.EndpointType) == 0} // then a missing one is one that was not recorded
+	return fmt.Sprint(v.rules, k.vo4 != nil, k.vo6 != nil, k.unsure, none)
 }
 
 func (v *View) around() facets {
@@ -26,16 +29,29 @@ func (v *View) around() facets {
 // source is the sidecar's own address of a family, as its node tells: that is
 // where connections come from. Invalid if it is not known.
 func (v *View) source(v6 bool) netip.Addr {
-	ips := strings.Split(v.env.Node.GetMetadata().GetFields()["INSTANCE_IPS"].GetStringValue(), ",")
-	if p := strings.Split(v.env.Node.GetId(), "~"); len(p) == 4 {
+	if v6 {
+		return v.src[1]
+	}
+	return v.src[0]
+}
+
+// sources are the first addresses of both families that a node names.
+func sources(node *corev3.Node) (out [2]netip.Addr) {
+	ips := strings.Split(node.GetMetadata().GetFields()["INSTANCE_IPS"].GetStringValue(), ",")
+	if p := strings.Split(node.GetId(), "~"); len(p) == 4 {
 		ips = append(ips, p[1])
 	}
-	for _, s := range ips {
-		if a, err := netip.ParseAddr(strings.TrimSpace(s)); err == nil && a.Is6() == v6 {
-			return a
+	for _, s := range slices.Backward(ips) {
+		a, err := netip.ParseAddr(strings.TrimSpace(s))
+		switch {
+		case err != nil:
+		case a.Is6():
+			out[1] = a
+		default:
+			out[0] = a
 		}
 	}
-	return netip.Addr{}
+	return out
 }
 
 // asksForLocal reports whether l has a chain for local or external sources only.

@@ -148,14 +148,13 @@ func reason(err error) string {
 // View returns the means to ask about s. It is lazy, and cheap when s differs
 // little from the snapshot of an earlier View.
 func (e *Engine) View(s *state.Snapshot, env Env) *View {
-	v := newView(e, s, env)
 	e.mu.Lock()
 	prev := e.last
+	e.mu.Unlock()
+	v := newView(e, s, env, prev)
+	e.mu.Lock()
 	e.last = v
 	e.mu.Unlock()
-	if prev != nil && prev.sameEnv(env) {
-		v.parent = prev.base()
-	}
 	return v
 }
 

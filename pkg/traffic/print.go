@@ -3,10 +3,10 @@ package traffic
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"hash"
 	"slices"
 
-	"github.com/xdsproxy/xdsproxy/pkg/state"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
@@ -103,170 +103,42 @@ func (p *printer) cluster(name string) {
 	if c == nil {
 		return
 	}
-	if c.kind == kindEDS {
-		p.depend(c.edsName, name)
-		p.endpoints(c)
-	}
-	for _, m := range c.members {
-		p.depend(m, name)
-	}
+	p.endpoints(c)
 	p.clusters(c.members)
-}
-
-// depend notes that a change of one name touches a cluster of another.
-func (p *printer) depend(on, name string) {
-	if on == name {
-		return
-	}
-	p.v.mu.Lock()
-	defer p.v.mu.Unlock()
-	if !slices.Contains(p.v.users[on], name) {
-		p.v.users[on] = append(slices.Clip(p.v.users[on]), name)
-	}
-}
-
-// dependents adds a changed name and the clusters that depend on it.
-func (v *View) dependents(p *View, name string, out map[string]bool) {
-	if out[name] {
-		return
-	}
-	out[name] = true
-	for _, u := range p.users[name] {
-		v.dependents(p, u, out)
-	}
 }
 
 // endpoints: the verdict without the addresses; internal listeners in full.
 func (p *printer) endpoints(c *cluster) {
-	x := &conn{v: p.v, l: &listener{}, f: &flight{size: 1}, http: true, depth: maxDepth}
-	vd := x.dial(c, leg{cluster: c.name})
-	p.word(string(vd.Kind))
-	p.word(vd.Reason)
-	p.word(vd.Transport)
-	p.word(vd.Target)
-	a, _ := p.v.assignmentOf(c)
-	if a == nil {
+	at := p.v.standsAt(c)
+	p.word(fmt.Sprint(at.why, "\x00", at.tcp, at.http, at.standing))
+	if at.whole == nil {
 		return
 	}
-	p.word(itoa(uint16(a.standing())))
-	for _, name := range a.internals() {
-		p.word(name)
-		p.depend("\x00", c.name) // what such a listener leads to is not indexed
-		if l := p.v.internalListener(name); l != nil && !p.seen["listener "+name] {
-			p.seen["listener "+name] = true
+	p.word(itoa(uint16(at.whole.standing())))
+	for _, h := range at.whole.hosts() {
+		p.word(h.internal)
+		p.word(h.peer)
+		p.word(healthNames[h.health])
+		if l := p.v.internalListener(h.internal); l != nil && !p.seen["listener "+h.internal] {
+			p.seen["listener "+h.internal] = true
 			p.listener(l)
 		}
 	}
 }
 
-func (a *assignment) internals() []string {
-	var out []string
+// internal reports that some endpoint is a listener.
+func (a *assignment) internal() bool {
+	return slices.ContainsFunc(a.hosts(), func(h host) bool { return h.internal != "" })
+}
+
+func (a *assignment) hosts() []host {
+	var out []host
 	for _, p := range a.priorities {
 		for _, l := range p.localities {
-			for _, h := range l.hosts {
-				if h.internal != "" && (len(out) == 0 || out[len(out)-1] != h.internal) {
-					out = append(out, h.internal)
-				}
-			}
+			out = append(out, l.hosts...)
 		}
 	}
 	return out
-}
-
-// carry takes over the fingerprints of an earlier view that nothing in the
-// difference touches.
-func (v *View) carry(p *View, k keyView) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.prints) == 0 {
-		return
-	}
-	changed := v.changedSince(p, k)
-	if changed == nil {
-		return
-	}
-	prints := clone(p.prints)
-	for l := range prints {
-		if v.touched(l, changed) {
-			delete(prints, l)
-		}
-	}
-	v.prints, v.users = prints, clone(p.users)
-}
-
-// touchedNames are the resources that differ between two views.
-type touchedNames struct {
-	routes, clusters map[string]bool
-	all              bool // listeners changed that concern others
-}
-
-// manyChanges is more than a policy that flips in a large mesh.
-const manyChanges = 10_000
-
-// changedSince is nil where too much differs to be worth a look.
-func (v *View) changedSince(p *View, k keyView) *touchedNames {
-	t := &touchedNames{routes: map[string]bool{}, clusters: map[string]bool{}}
-	n := 0
-	for d := range state.Differences(p.snap, v.snap) {
-		if n++; n > manyChanges {
-			return nil
-		}
-		switch d.Type {
-		case xds.RouteType:
-			t.routes[d.Name] = true
-		case xds.ClusterType:
-			v.dependents(p, d.Name, t.clusters)
-		case xds.EndpointType:
-			v.dependents(p, d.Name, t.clusters)
-		case xds.ListenerType:
-			t.all = t.all || v.concernsOthers(d)
-		}
-	}
-	if was, is := p.table.view.catchAll(), k.catchAll(); was != is {
-		v.dependents(p, was, t.clusters)
-		v.dependents(p, is, t.clusters)
-	}
-	if n > 0 && len(p.users["\x00"]) > 0 {
-		t.all = true
-	}
-	return t
-}
-
-// concernsOthers reports a listener whose change matters to the fingerprints of
-// other listeners: those that endpoints lead to.
-func (v *View) concernsOthers(d state.Difference) bool {
-	for _, digest := range []xds.Digest{d.Old, d.New} {
-		if digest.IsZero() {
-			continue
-		}
-		if digest == xds.Bodyless {
-			return true
-		}
-		if l := v.engine.listener(digest); l.internal || l.broken != "" {
-			return true
-		}
-	}
-	return false
-}
-
-// touched reports that the fingerprint of l may have changed.
-func (v *View) touched(l *listener, t *touchedNames) bool {
-	if t.all || l.dynamic && len(t.clusters) > 0 || meets(l.clusters, t.clusters) {
-		return true
-	}
-	for _, r := range l.routes {
-		if t.routes[r] {
-			return true
-		}
-		d, ok := v.snap.Lookup(xds.RouteType, r)
-		if !ok || d == xds.Bodyless || len(t.clusters) == 0 {
-			continue
-		}
-		if rc := v.engine.routeConfig(d); rc.dynamic || meets(rc.clusters, t.clusters) {
-			return true
-		}
-	}
-	return false
 }
 
 // meets reports that one of the changed names stands in a sorted list.

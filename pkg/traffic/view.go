@@ -22,7 +22,8 @@ type View struct {
 	snap   *state.Snapshot
 	env    Env
 	rules  intercept
-	static staticObjects
+	static *staticObjects
+	src    [2]netip.Addr // the sidecar's own addresses: IPv4, IPv6
 
 	parent *View // an earlier view whose keys can be carried over, until keys are built
 	once   sync.Once
@@ -31,9 +32,9 @@ type View struct {
 	passOnce sync.Once
 	passName string // the cluster that virtualOutbound ends at
 
-	mu     sync.Mutex // guards prints and users
+	mu     sync.Mutex // guards prints and reach
 	prints map[*listener][20]byte
-	users  map[string][]string // name -> clusters whose verdict depends on it under another name
+	reach  *reach // nil until somebody asks
 }
 
 // staticObjects are the clusters and listeners of the bootstrap.
@@ -44,22 +45,32 @@ type staticObjects struct {
 	listeners []*listener
 }
 
-func newView(e *Engine, s *state.Snapshot, env Env) *View {
-	v := &View{engine: e, snap: s, env: env, rules: newIntercept(env.Node), prints: map[*listener][20]byte{}, users: map[string][]string{}}
-	v.static.known = env.Static != nil
-	v.static.clusters, v.static.resolved = map[string]*cluster{}, map[string]*assignment{}
+// newView takes what is the same for all snapshots of a sidecar from prev, if that
+// is one of the same environment.
+func newView(e *Engine, s *state.Snapshot, env Env, prev *View) *View {
+	v := &View{engine: e, snap: s, env: env, prints: map[*listener][20]byte{}}
+	if prev != nil && prev.sameEnv(env) {
+		v.rules, v.static, v.src, v.parent = prev.rules, prev.static, prev.src, prev.base()
+		return v
+	}
+	v.rules, v.static, v.src = newIntercept(env.Node), newStatic(env), sources(env.Node)
+	return v
+}
+
+func newStatic(env Env) *staticObjects {
+	out := &staticObjects{known: env.Static != nil, clusters: map[string]*cluster{}, resolved: map[string]*assignment{}}
 	for name, m := range env.Resolved {
-		v.static.resolved[name] = compileAssignment(m)
+		out.resolved[name] = compileAssignment(m)
 	}
 	for _, m := range env.Static {
 		switch m := m.(type) {
 		case *clusterv3.Cluster:
-			v.static.clusters[m.GetName()] = compileCluster(m, xds.Digest{})
+			out.clusters[m.GetName()] = compileCluster(m, xds.Digest{})
 		case *listenerv3.Listener:
-			v.static.listeners = append(v.static.listeners, compileListener(m, xds.Digest{}))
+			out.listeners = append(out.listeners, compileListener(m, xds.Digest{}))
 		}
 	}
-	return v
+	return out
 }
 
 // sameEnv reports whether keys and fingerprints can be carried over to a view with env.
@@ -108,11 +119,14 @@ func (v *View) build() {
 	if p != nil && v.near(p) {
 		t = v.update(p)
 	} else {
-		t = v.scratch()
+		p, t = nil, v.scratch()
 	}
 	v.engine.mu.Lock()
 	v.table, v.parent = t, nil
 	v.engine.mu.Unlock()
+	if p != nil {
+		v.carryReach(p)
+	}
 }
 
 // near reports whether p's snapshot is close enough to start from: at most a
@@ -161,7 +175,6 @@ func (v *View) update(p *View) *keyTable {
 	if t != old {
 		t.finish(v.env.Lost4, old.view, old.own4)
 	}
-	v.carry(p, t.view)
 	return t
 }
 
