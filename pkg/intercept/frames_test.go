@@ -222,8 +222,10 @@ func TestCompressed(t *testing.T) {
 	_ = w.Close()
 	t.Run("gzip", func(t *testing.T) {
 		tap := &memory{}
-		h := openConn(t, newTestObserver(t, tap), adsSotW, "grpc-encoding", "gzip")
+		o := newTestObserver(t, tap)
+		h := openConn(t, o, adsSotW, "grpc-encoding", "gzip")
 		h.down.message(1, 1, z.Bytes())
+		o.Wait()
 		oneResponse(t, tap, msg)
 	})
 	bomb := func() []byte {
@@ -243,6 +245,7 @@ func TestCompressed(t *testing.T) {
 			h := openConn(t, o, adsSotW, "grpc-encoding", c.encoding)
 			h.down.message(1, 1, c.body)
 			h.down.message(1, 0, msg)
+			o.Wait()
 			if k := tap.kinds(); !slices.Equal(k, []xds.SightingKind{xds.SawOpen, xds.SawGap, xds.SawResponse}) || o.in.stats.Gaps(GapCompression) != 1 {
 				t.Errorf("saw %v", k)
 			}

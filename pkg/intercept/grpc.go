@@ -130,6 +130,11 @@ func (h *half) end(at time.Time) {
 	if h.body == nil {
 		return
 	}
+	if z, ok := h.body.(*inflated); ok {
+		h.body = nil
+		h.st.inflate(h.up, z, h.since, at)
+		return
+	}
 	m, err := h.body.finish()
 	if err != nil {
 		h.giveUp(err, at)

@@ -15,8 +15,8 @@ var (
 	errInflated    = fmt.Errorf("it holds more than %d MiB", maxMessage>>20)
 )
 
-// inflated collects a compressed message and hands it on inflated. Envoy and
-// istiod do not compress; others may.
+// inflated collects a compressed message; finish, which is called beside the
+// forwarding, inflates it. Envoy and istiod do not compress; others may.
 type inflated struct {
 	in    *inspector
 	buf   []byte

@@ -11,14 +11,15 @@ import (
 // inspector is what all parsers of one Observer share. Nothing in it changes but
 // counters and the pool.
 type inspector struct {
-	tap     Tap
-	stats   *Stats
-	clock   func() time.Time
-	seed    uint64
-	budget  *budget
-	flight  *flight
-	scratch slicePool[byte]  // for resources that span reads
-	briefs  slicePool[brief] // for messages
+	tap      Tap
+	stats    *Stats
+	clock    func() time.Time
+	seed     uint64
+	budget   *budget
+	flight   *flight
+	inflater inflater
+	scratch  slicePool[byte]  // for resources that span reads
+	briefs   slicePool[brief] // for messages
 }
 
 // keyOf is the identity of a resource within this process. The seed keeps

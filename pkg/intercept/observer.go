@@ -57,6 +57,10 @@ func NewObserver(c ObserverConfig) (*Observer, error) {
 	return &Observer{in: in}, nil
 }
 
+// Wait returns when all that was seen is handed over. It is for the end, when no
+// connection is fed any more.
+func (o *Observer) Wait() { o.in.inflater.group.Wait() }
+
 // Conn begins the observation of one connection.
 func (o *Observer) Conn(peer string) *Conn {
 	c := &Conn{in: o.in, num: o.conns.Add(1), peer: peer, nextStream: func() uint64 { return o.streams.Add(1) },

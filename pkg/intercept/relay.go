@@ -98,6 +98,9 @@ func (r *Relay) Run(ctx context.Context) error {
 	kill()
 	r.closeAll()
 	r.group.Wait()
+	if r.cfg.Observer != nil {
+		r.cfg.Observer.Wait()
+	}
 	return err
 }
 

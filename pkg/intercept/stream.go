@@ -26,14 +26,16 @@ type stream struct {
 	received atomic.Uint64
 	up, down half
 
-	mu     sync.Mutex // guards what follows; held over Tap.Offer, which never blocks
-	opened bool
-	parked []xds.Sighting
-	share  share // for parked
+	mu      sync.Mutex // guards what follows; held over Tap.Offer, which never blocks
+	opened  bool
+	parked  []xds.Sighting
+	share   share    // for parked
+	behind  []*place // a message that is inflated beside, and all that came after it
+	waiting share    // for behind
 }
 
 func newStream(in *inspector, conn, num uint64, id uint32) *stream {
-	s := &stream{in: in, id: id, conn: conn, num: num, share: share{from: in.budget}}
+	s := &stream{in: in, id: id, conn: conn, num: num, share: share{from: in.budget}, waiting: share{from: in.budget}}
 	s.up = half{st: s, up: true}
 	s.down = half{st: s}
 	return s
@@ -90,13 +92,18 @@ func (s *stream) open(k kind, o *xds.Open, at time.Time) {
 }
 
 func (s *stream) message(up bool, m *xds.Message, since, at time.Time) {
+	s.emit(s.saw(up, m, since, at))
+}
+
+// saw counts a message.
+func (s *stream) saw(up bool, m *xds.Message, since, at time.Time) xds.Sighting {
 	kind, counter := xds.SawResponse, &s.in.stats.Responses
 	if up {
 		kind, counter = xds.SawRequest, &s.in.stats.Requests
 		s.noteDebug(m.Envelope)
 	}
 	counter.Add(1)
-	s.emit(xds.Sighting{Kind: kind, Time: at, Took: at.Sub(since), Msg: m})
+	return xds.Sighting{Kind: kind, Time: at, Took: at.Sub(since), Msg: m}
 }
 
 func (s *stream) noteDebug(envelope []byte) {
@@ -110,16 +117,36 @@ func (s *stream) gap(r GapReason, err error, at time.Time) {
 	if !s.discovery() {
 		return
 	}
-	s.in.stats.gaps[r].Add(1)
-	s.emit(xds.Sighting{Kind: xds.SawGap, Time: at, Reason: err.Error()})
+	s.emit(s.sawGap(r, err, at))
 }
 
-var errParked = errors.New("responses before their request")
+// sawGap counts a gap.
+func (s *stream) sawGap(r GapReason, err error, at time.Time) xds.Sighting {
+	s.in.stats.gaps[r].Add(1)
+	return xds.Sighting{Kind: xds.SawGap, Time: at, Reason: err.Error()}
+}
 
+var (
+	errParked = errors.New("responses before their request")
+	errBehind = errors.New("messages behind compressed ones")
+)
+
+// emit hands over in the order in which things are seen.
 func (s *stream) emit(g xds.Sighting) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.behind) > 0 {
+		s.queue(g)
+		return
+	}
+	s.deliver(g)
+}
+
+// deliver hands over, or keeps what nobody has asked for yet. mu is held.
+func (s *stream) deliver(g xds.Sighting) {
 	switch {
+	case g.Kind == xds.SawClose:
+		s.offer(g)
 	case s.opened && s.discovery():
 		s.offer(g)
 	case s.opened:
@@ -157,7 +184,12 @@ func (s *stream) close(c *xds.Close, at time.Time) {
 		return
 	}
 	c.Sent, c.Received = s.sent.Load(), s.received.Load()
-	s.offer(xds.Sighting{Kind: xds.SawClose, Time: at, Close: c})
+	end := xds.Sighting{Kind: xds.SawClose, Time: at, Close: c}
+	if len(s.behind) > 0 {
+		s.queue(end)
+		return
+	}
+	s.offer(end)
 }
 
 // offer stamps and hands over. Overflow is the tap's business: it counts, and
