@@ -15,7 +15,7 @@ const module = "github.com/xdsproxy/xdsproxy/"
 // layer gives each numbered package its level: it may import lower ones only.
 var layer = map[string]int{
 	"pkg/xds": 0, "pkg/filter": 1, "pkg/decode": 1, "pkg/state": 1, "pkg/configdump": 2, "pkg/diff": 2, "pkg/traffic": 2,
-	"pkg/judge": 3, "pkg/timeline": 4, "pkg/query": 5, "pkg/query/sourcetest": 6, "pkg/demo": 6, "pkg/cli": 7, "cmd/xdsproxy": 8,
+	"pkg/judge": 3, "pkg/timeline": 4, "pkg/query": 5, "pkg/query/sourcetest": 6, "pkg/demo": 6, "pkg/replay": 6, "pkg/cli": 7, "cmd/xdsproxy": 8,
 }
 
 // edge names the packages that touch the outside, and what of ours each may import.

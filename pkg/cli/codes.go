@@ -27,6 +27,7 @@ const (
 	CodeInsecureListen Code = "XP023"
 	CodeStoreLocked    Code = "XP040"
 	CodeStoreDamaged   Code = "XP041"
+	CodeReplayEnvoy    Code = "XP070"
 
 	CodeNoProxy         Code = "XP060"
 	CodeDegraded        Code = "XP061"

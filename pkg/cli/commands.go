@@ -17,6 +17,7 @@ func commands() []func(*App) *cobra.Command {
 		newCheck,
 		newDoctor,
 		newStore,
+		newReplay,
 		newExport,
 		newImport,
 		newCompletion,
