@@ -57,22 +57,31 @@ func New(bodies func(xds.Digest) ([]byte, bool), maxBytes int64) *Cache {
 // its v3 Go type. The errors: ErrNoBody, *UnknownTypeError, or what is wrong with
 // the bytes.
 func (c *Cache) Message(d xds.Digest) (proto.Message, error) {
+	e, ok := c.look(d)
+	if !ok {
+		return e.msg, e.err
+	}
+	c.keep(d, e)
+	return e.msg, e.err
+}
+
+// look finds d, or decodes it: fresh says that it is an entry to keep.
+func (c *Cache) look(d xds.Digest) (e entry, fresh bool) {
 	c.mu.Lock()
 	e, ok := c.lru.Get(d)
 	c.mu.Unlock()
 	if ok {
-		return e.msg, e.err
+		return e, false
 	}
 	b, ok := c.bodies(d)
 	if !ok {
-		return nil, fmt.Errorf("decoding %s: %w", d, ErrNoBody)
+		return entry{err: fmt.Errorf("decoding %s: %w", d, ErrNoBody)}, false
 	}
 	m, err := decode(b)
 	if err != nil {
 		err = fmt.Errorf("decoding %s: %w", d, err)
 	}
-	c.keep(d, entry{m, err, entryCost + weight*int64(len(b))})
-	return m, err
+	return entry{m, err, entryCost + weight*int64(len(b))}, true
 }
 
 // Body returns the bytes of d, the Any, as they came.
@@ -107,8 +116,19 @@ func decode(b []byte) (proto.Message, error) {
 
 // As is Message with the type that the caller needs; another one is an error.
 func As[T proto.Message](c *Cache, d xds.Digest) (T, error) {
-	var none T
 	m, err := c.Message(d)
+	return typed[T](d, m, err)
+}
+
+// Once is As for who keeps what the message tells and has no use for it
+// afterwards: it is not remembered if it was not before.
+func Once[T proto.Message](c *Cache, d xds.Digest) (T, error) {
+	e, _ := c.look(d)
+	return typed[T](d, e.msg, e.err)
+}
+
+func typed[T proto.Message](d xds.Digest, m proto.Message, err error) (T, error) {
+	var none T
 	if err != nil {
 		return none, err
 	}

@@ -98,7 +98,7 @@ func compiled[T any](e *Engine, d xds.Digest, compile func() (T, error)) T {
 
 func (e *Engine) listener(d xds.Digest) *listener {
 	return compiled(e, d, func() (*listener, error) {
-		m, err := decode.As[*listenerv3.Listener](e.bodies, d)
+		m, err := decode.Once[*listenerv3.Listener](e.bodies, d)
 		if err != nil {
 			return &listener{digest: d, broken: reason(err)}, err
 		}
@@ -108,7 +108,7 @@ func (e *Engine) listener(d xds.Digest) *listener {
 
 func (e *Engine) cluster(d xds.Digest) *cluster {
 	return compiled(e, d, func() (*cluster, error) {
-		m, err := decode.As[*clusterv3.Cluster](e.bodies, d)
+		m, err := decode.Once[*clusterv3.Cluster](e.bodies, d)
 		if err != nil {
 			return &cluster{digest: d, broken: reason(err)}, err
 		}
@@ -118,7 +118,7 @@ func (e *Engine) cluster(d xds.Digest) *cluster {
 
 func (e *Engine) routeConfig(d xds.Digest) *routeConfig {
 	return compiled(e, d, func() (*routeConfig, error) {
-		m, err := decode.As[*routev3.RouteConfiguration](e.bodies, d)
+		m, err := decode.Once[*routev3.RouteConfiguration](e.bodies, d)
 		if err != nil {
 			return &routeConfig{broken: reason(err)}, err
 		}
@@ -128,7 +128,7 @@ func (e *Engine) routeConfig(d xds.Digest) *routeConfig {
 
 func (e *Engine) assignment(d xds.Digest) *assignment {
 	return compiled(e, d, func() (*assignment, error) {
-		m, err := decode.As[*endpointv3.ClusterLoadAssignment](e.bodies, d)
+		m, err := decode.Once[*endpointv3.ClusterLoadAssignment](e.bodies, d)
 		if err != nil {
 			return &assignment{broken: reason(err)}, err
 		}
