@@ -101,7 +101,7 @@ func runProxy(ctx context.Context, app *App, o proxyOptions) error {
 	defer queue.close()
 	own := *app
 	own.Stderr = queue
-	p := &proxy{app: &own, stderr: app.Stderr, o: o, stats: &intercept.Stats{}, opened: make(chan struct{}), self: os.Executable, meter: newMeter(app.Now),
+	p := &proxy{app: &own, stderr: app.Stderr, o: o, stats: &intercept.Stats{}, opened: make(chan struct{}), ending: make(chan struct{}), self: os.Executable, meter: newMeter(app.Now),
 		log: zerolog.New(queue).Level(level).With().Timestamp().Logger()}
 	if err := p.build(); err != nil {
 		p.abandon()

@@ -97,6 +97,14 @@ func (p *proxy) judgeOnce(ctx context.Context, self string, out io.Writer) error
 // judgeArgs is the judge's command line. It goes on behind the last record it has
 // handled, which stands in a file beside the segments.
 func (p *proxy) judgeArgs() []string {
-	dir := p.history.Load().cfg.dir
+	dir := p.storeDir()
 	return []string{"events", "-f", "--store", dir, "-o", "jsonl", "--resume", filepath.Join(dir, resumeFile)}
+}
+
+// storeDir is where the history is, or was.
+func (p *proxy) storeDir() string {
+	if dir := p.dir.Load(); dir != nil {
+		return *dir
+	}
+	return ""
 }

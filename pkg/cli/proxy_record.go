@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -29,6 +28,9 @@ type historyConfig struct {
 	log         zerolog.Logger
 	unwell      *condition
 	meter       *meter // nil: not counted
+
+	missed string   // why nothing was recorded since the start, "" where nothing was missed
+	last   *history // the one that this one goes on for, nil = none
 }
 
 // history writes what the observers saw: recorder, fold and store. One goroutine
@@ -41,6 +43,10 @@ type history struct {
 	rec    *record.Recorder
 	newest time.Time // of the records
 	broken bool      // the recorder has failed for good
+	place  placed    // where it writes
+	gone   bool      // that place is no more
+	health health
+	offset uint64 // added to the observer's numbers of streams
 }
 
 func openHistory(ctx context.Context, cfg historyConfig) (*history, error) {
@@ -50,7 +56,10 @@ func openHistory(ctx context.Context, cfg historyConfig) (*history, error) {
 		return nil, err
 	}
 	h.writer = w
-	if err := h.resume(ctx); err != nil {
+	if h.place, err = place(cfg.dir); err == nil {
+		err = h.resume(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
 	return h, nil
@@ -66,15 +75,21 @@ func (h *history) resume(ctx context.Context) error {
 		return fmt.Errorf("reading the last push numbers: %w", err)
 	}
 	seq, stream := h.writer.Last()
+	h.offset = stream
 	h.rec, err = record.New(record.Config{Log: h, Key: h.writer.Key(), Opaque: record.Opaque(h.cfg.opaque), KnownBytes: knownBytes,
 		Pushes: pushes, StreamOffset: stream})
-	if err != nil || seq == 0 {
+	if err != nil || seq == 0 && h.cfg.last == nil && h.cfg.missed == "" {
 		return err
 	}
-	if err := seed(ctx, h.fold, h.cfg.dir, seq); err != nil {
-		return fmt.Errorf("reading the end of the history: %w", err)
+	if seq > 0 {
+		if err := seed(ctx, h.fold, h.cfg.dir, seq); err != nil {
+			return fmt.Errorf("reading the end of the history: %w", err)
+		}
 	}
-	return h.Append(h.pause(), nil)
+	if err := h.Append(h.pause(), nil); err != nil {
+		return err
+	}
+	return h.carry(h.offset)
 }
 
 // pause tells what is missing between two runs. Streams that were open have ended
@@ -89,12 +104,21 @@ func (h *history) pause() []xds.Record {
 				Close: &xds.Close{By: "server", Code: "Unavailable", Message: "xdsproxy was stopped"}})
 		}
 	}
-	return append(recs, xds.Record{Time: now, Kind: xds.KindGap, Gap: &xds.Gap{Reason: "recorder was not running"}})
+	why := "recorder was not running"
+	switch {
+	case h.cfg.last != nil:
+		why = "the store was taken away"
+	case h.cfg.missed != "":
+		why += ": " + h.cfg.missed
+	}
+	return append(recs, xds.Record{Time: now, Kind: xds.KindGap, Gap: &xds.Gap{Reason: why}})
 }
 
 // Append is the recorder's way to the store.
 func (h *history) Append(recs []xds.Record, bodies []xds.Body) error {
-	if err := h.writer.Append(recs, bodies); err != nil {
+	err := h.writer.Append(recs, bodies)
+	h.health.appended(len(recs), bodies, err, h.cfg.now())
+	if err != nil {
 		h.cfg.meter.failed(len(recs))
 		return err
 	}
@@ -126,7 +150,8 @@ func (h *history) bases() []xds.Record {
 	return all
 }
 
-// run records until the queue is closed and empty, or the recorder has failed.
+// run records until the queue is closed and empty, the recorder has failed, or the
+// store is gone.
 func (h *history) run(ctx context.Context, q *intercept.Queue) {
 	for !h.broken {
 		tick, cancel := context.WithTimeout(ctx, time.Second)
@@ -137,6 +162,11 @@ func (h *history) run(ctx context.Context, q *intercept.Queue) {
 		}
 		if q.Len() == 0 { // else the records would lag behind the clock
 			h.try(func() error { return h.rec.Advance(h.cfg.now()) })
+		}
+		if h.gone = !h.place.there(); h.gone {
+			h.cfg.unwell.set("nothing is recorded: the store was taken away")
+			h.cfg.log.Error().Str("store", h.cfg.dir).Msg("the store was taken away; forwarding goes on")
+			return
 		}
 	}
 }
@@ -183,37 +213,15 @@ func (h *history) try(f func() error) {
 		}
 		return
 	}
-	if h.cfg.unwell.set("") {
+	if h.health.well(h.cfg.now()) && h.cfg.unwell.set("") {
 		h.cfg.log.Info().Msg("recording works again")
 	}
 }
 
 // close writes what waits and gives the store free.
 func (h *history) close() error {
-	if !h.broken {
+	if !h.broken && !h.gone {
 		h.try(h.rec.Close)
 	}
 	return h.writer.Close()
-}
-
-// condition is what is wrong at the moment, "" when nothing is.
-type condition struct{ text atomic.Pointer[string] }
-
-// set reports whether well turned to unwell or back.
-func (c *condition) set(s string) bool {
-	old := c.text.Swap(&s)
-	return (old == nil || *old == "") != (s == "")
-}
-
-// failed tells of a panic, without what it says: that may be configuration.
-func (c *condition) failed(log zerolog.Logger, r any) {
-	c.set(fmt.Sprintf("nothing is recorded: the recorder failed (%T)", r))
-	log.Error().Str("panic", fmt.Sprintf("%T", r)).Msg("the recorder failed; forwarding goes on")
-}
-
-func (c *condition) get() string {
-	if s := c.text.Load(); s != nil {
-		return *s
-	}
-	return ""
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -16,7 +14,6 @@ import (
 
 	"github.com/xdsproxy/xdsproxy/pkg/admin"
 	"github.com/xdsproxy/xdsproxy/pkg/intercept"
-	"github.com/xdsproxy/xdsproxy/pkg/store"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
@@ -34,8 +31,11 @@ type proxy struct {
 	unwell   condition        // why nothing is recorded
 	meter    *meter
 	history  atomic.Pointer[history] // nil: the store is not open
-	opened   chan struct{}           // closed once it is
-	self     func() (string, error)  // path of this program, for the judge
+	opened   chan struct{}           // closed once it is, for the first time
+	opening  sync.Once
+	dir      atomic.Pointer[string] // of the store, once it was open
+	ending   chan struct{}          // closed when there will be no more connections
+	self     func() (string, error) // path of this program, for the judge
 }
 
 // build opens everything. Only what forwarding needs can fail it.
@@ -82,64 +82,6 @@ func (p *proxy) known(k xds.Key) bool {
 	return h != nil && h.rec.Known(k)
 }
 
-// record opens the store and writes until the queue is closed and empty. It runs
-// beside the forwarding, which does not wait for a store to be checked, and goes
-// on where there is none to write to, and where what stands in one makes reading fail.
-func (p *proxy) record(ctx context.Context) {
-	defer func() {
-		if r := recover(); r != nil {
-			p.unwell.failed(p.log, r)
-		}
-		p.queue.Close() // first: what came after Drop would stay in memory
-		p.queue.Drop()
-	}()
-	dir, err := storeFor(p.app, p.o.store)
-	var h *history
-	if err == nil {
-		h, err = openHistory(ctx, historyConfig{dir: dir, opaque: p.o.opaque, now: p.app.Now, log: p.log, unwell: &p.unwell, meter: p.meter})
-	}
-	if err != nil {
-		p.unwell.set("nothing is recorded: " + err.Error())
-		writeErrorText(p.app.Stderr, storeFailure(dir, err))
-		return
-	}
-	p.history.Store(h)
-	close(p.opened)
-	p.log.Info().Str("store", dir).Msg("recording")
-	h.run(ctx, p.queue)
-	if err := h.close(); err != nil {
-		p.log.Error().Err(err).Msg("the end of the history may be missing")
-	}
-}
-
-// storeFor is the directory to record into.
-func storeFor(app *App, flag string) (string, error) {
-	if flag != "" {
-		return flag, nil
-	}
-	if dir := app.Getenv("XDSPROXY_STORE"); dir != "" {
-		return dir, nil
-	}
-	usual := usualStores(app)
-	if st, err := os.Stat(usual[0]); err == nil && st.IsDir() || len(usual) == 1 {
-		return usual[0], nil
-	}
-	dir := usual[len(usual)-1]
-	return dir, os.MkdirAll(filepath.Dir(dir), 0o700)
-}
-
-// storeFailure says why the proxy records nothing.
-func storeFailure(dir string, err error) *Error {
-	var newer *store.NewerVersionError
-	switch {
-	case errors.Is(err, store.ErrLocked):
-		return Fail(CodeStoreLocked, "another process writes to it", "one --store DIR for each proxy", "forwarding without recording into %s", dir)
-	case errors.As(err, &newer):
-		return Fail(CodeNewer, newer.Error(), "a newer xdsproxy, or another --store", "forwarding without recording into %s", dir)
-	}
-	return Fail(CodeWrite, err.Error(), "--store DIR that this user may write to", "forwarding without recording into %s", dir)
-}
-
 func listenFailure(flag, addr string, err error) error {
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return &Error{Code: CodePortInUse, Message: "cannot listen on " + addr, Why: "another process listens there", Try: "another " + flag + ", or stop the other process", Err: err}
@@ -175,6 +117,7 @@ func (p *proxy) run(ctx context.Context) error {
 	p.log.Info().Msg("no more connections; writing what was seen")
 	if p.queue != nil {
 		p.queue.Close()
+		close(p.ending)
 	}
 	recorder.Wait()
 	stop()

@@ -139,6 +139,7 @@ type played struct {
 	Event  string
 	Method string
 	Raw    []byte
+	do     func() // event "do"
 }
 
 func readSession(t *testing.T, name string) []played {
@@ -201,6 +202,8 @@ func play(t *testing.T, proxy string, streams chan grpc.ServerStream, lines []pl
 			}
 		case "request":
 			err = errors.Join(client.SendMsg(&l.Raw), same(server.RecvMsg, l.Raw))
+		case "do":
+			l.do()
 		case "response":
 			err = errors.Join(server.SendMsg(&l.Raw), same(client.RecvMsg, l.Raw))
 		}
@@ -458,7 +461,7 @@ exec sleep 60
 	var out, errs syncBuffer
 	p := &proxy{app: &App{Stdout: &out, Stderr: &errs}, stderr: &errs, o: proxyOptions{eventsStdout: true}, opened: make(chan struct{}),
 		self: func() (string, error) { return script, nil }}
-	p.history.Store(&history{cfg: historyConfig{dir: dir}})
+	p.dir.Store(&dir)
 	close(p.opened)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
