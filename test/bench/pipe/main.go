@@ -32,6 +32,8 @@ type bench struct {
 	quick    bool
 	anchors  bool
 	rounds   int
+	modes    string // only these, and splice, where there is a choice
+	profile  string // directory for CPU profiles of the relays in mode split
 }
 
 // sections in the order in which they run: what others build on last.
@@ -40,6 +42,7 @@ var sections = []struct {
 	run        func(context.Context, *bench) error
 }{
 	{"store", "the segment log on a long history of little change", storeSection},
+	{"latency", "large pushes of 1.35, 6 and 25 MB, one at a time: latency and CPU", latencySection},
 }
 
 func main() {
@@ -67,12 +70,14 @@ func run(args []string, out io.Writer) error {
 	merge := fl.String("merge", "", "take the figures of the evaluator's bench from `FILE` into -json")
 	binary := fl.String("xdsproxy", "bin/xdsproxy", "the program that is measured")
 	work := fl.String("dir", "", "write stores and the like below `DIR` (default: a temporary directory)")
+	modes := fl.String("modes", "", "in section latency, measure these `MODES` and splice alone, for a look at one")
+	profile := fl.String("profile", "", "write CPU profiles of xdsproxy's parts (mode split) into `DIR`")
 	if err := fl.Parse(args); err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	b := &bench{report: &report{log: os.Stderr}, xdsproxy: *binary, quick: *quick, rounds: *rounds, anchors: *anchors && !*quick}
+	b := &bench{report: &report{log: os.Stderr}, xdsproxy: *binary, quick: *quick, rounds: *rounds, anchors: *anchors && !*quick, profile: *profile, modes: *modes}
 	if b.quick {
 		b.rounds = min(b.rounds, 4)
 	}
@@ -153,5 +158,3 @@ func cpuModel() string {
 	}
 	return runtime.GOARCH
 }
-
-func role(name string, _ []string) error { return fmt.Errorf("there is no %s", name) }

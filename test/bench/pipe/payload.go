@@ -171,7 +171,9 @@ func (r *recording) multiply(typ string, n int, names renamer) ([][]byte, error)
 func knob(b []byte) int { return bytes.LastIndex(b, []byte{0xff, 0xff, 0xff, 0xff, 0x0f}) }
 
 // turn changes a cluster as a DestinationRule would: any value that has five bytes.
-func turn(at []byte, rnd *rand.Rand) { protowire.AppendVarint(at[:0:5], uint64(1<<28+rnd.Uint32N(1<<31))) }
+func turn(at []byte, rnd *rand.Rand) {
+	protowire.AppendVarint(at[:0:5], uint64(1<<28+rnd.Uint32N(1<<31)))
+}
 
 // payload is a discovery response that is sent again and again, some resources
 // changed in place each time. Version, type and resources come first; the nonce,
@@ -303,4 +305,12 @@ func distance(b []byte) int {
 		return len(b) - 1000
 	}
 	return 1000 - len(b)
+}
+
+// typeOf is the type of a payload by its name.
+func typeOf(payload string) string {
+	if payload == "eds" {
+		return xds.EndpointType
+	}
+	return xds.ClusterType
 }

@@ -116,3 +116,14 @@ func sumCPU(pids []int) (d time.Duration) {
 	}
 	return d
 }
+
+// cpuOfThread is what one thread has used, as the scheduler counts.
+func cpuOfThread(pid, tid int) time.Duration {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/schedstat", pid, tid))
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(b), " ")
+	n, _ := strconv.ParseInt(first, 10, 64)
+	return time.Duration(n)
+}
