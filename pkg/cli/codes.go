@@ -21,6 +21,7 @@ const (
 	CodeBatch          Code = "XP013"
 	CodeWrite          Code = "XP014"
 	CodeBadRules       Code = "XP015"
+	CodeNoResource     Code = "XP016"
 	CodePortInUse      Code = "XP020"
 	CodeCertificate    Code = "XP021"
 	CodeUpstream       Code = "XP022"

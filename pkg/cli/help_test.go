@@ -40,7 +40,16 @@ func words(line string) []string {
 	line, _, _ = strings.Cut(line, " > ")
 	line, _, _ = strings.Cut(line, " | ")
 	line = strings.TrimRight(line, " &\\") // a line that goes on is tried as far as it goes
-	out := strings.Fields(line)
+	quoted := rune(0)
+	out := strings.FieldsFunc(line, func(r rune) bool {
+		switch {
+		case r == quoted:
+			quoted = 0
+		case quoted == 0 && (r == '\'' || r == '"'):
+			quoted = r
+		}
+		return r == ' ' && quoted == 0
+	})
 	for i := range out {
 		out[i] = strings.Trim(out[i], "'\"")
 	}

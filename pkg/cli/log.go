@@ -18,6 +18,8 @@ type logOptions struct {
 	stat   bool
 	follow bool
 	types  []string
+	text   string
+	life   string
 	output Format
 	filter filter.Filter
 }
@@ -32,6 +34,9 @@ were added (+), changed (~) and removed (-), the answer and how long it took, an
 events that began with it (!). -p adds the changed resources. FILTER chooses among the
 pushes by what they changed and what events they caused: xdsproxy help filters.
 
+-S keeps the pushes that brought a text into a resource or took it out of one; -L those
+that changed one resource, with each field that changed.
+
 --stat counts the pushes instead, of all sidecars where none is named: how many
 changed nothing (NO-OP) or resources but no traffic (NO SHIFT), the resources that came
 in other bytes only (RE-ENCODED), the bytes that were there already (UNCHANGED), and
@@ -39,6 +44,8 @@ the fields and resources that change again and again.`,
 		Example: `  xdsproxy log web-1.shop --since 1h
   xdsproxy log web-1.shop --type lds,cds -p --last 10
   xdsproxy log web-1.shop port:3306
+  xdsproxy log web-1.shop -S 10.10.13.110
+  xdsproxy log web-1.shop -L lds/0.0.0.0_3306
   xdsproxy log --stat --since 1d
   xdsproxy log --file session.jsonl.gz`,
 		Args: filterArgs(1),
@@ -49,6 +56,9 @@ the fields and resources that change again and again.`,
 			}
 			if o.filter = f; o.stat && !f.Empty() {
 				return Usagef("without "+f.String(), "--stat counts all pushes: it takes no filter")
+			}
+			if o.stat && (o.text != "" || o.life != "") {
+				return Usagef("without --stat", "--stat counts all pushes: it takes no -S or -L")
 			}
 			if o.stat {
 				return runLogStat(cmd.Context(), app, o, args)
@@ -62,12 +72,18 @@ the fields and resources that change again and again.`,
 	f.BoolVarP(&o.patch, "patch", "p", false, "show the changed resources of each push")
 	f.BoolVar(&o.stat, "stat", false, "count instead: what changed nothing, and what changes again and again")
 	f.BoolVarP(&o.follow, "follow", "f", false, "go on with new pushes as they come (stores only)")
+	f.StringVarP(&o.text, "search", "S", "", "only pushes that brought `TEXT` into a resource, or took it out of one")
+	f.StringVarP(&o.life, "life", "L", "", "only pushes that changed the resource `TYPE/NAME`, with what changed")
 	f.StringSliceVar(&o.types, "type", nil, "only pushes of these types: lds, cds, rds, eds, ... or a type URL")
 	bindOutput(cmd, &o.output, FormatTable, FormatWide, FormatShort, FormatJSON, FormatJSONL, FormatYAML)
 	return cmd
 }
 
 func runLog(ctx context.Context, app *App, o logOptions, args []string) error {
+	life, err := parseLife(o.life)
+	if err != nil {
+		return err
+	}
 	src, err := o.source.open(ctx, app)
 	if err != nil {
 		return err
@@ -84,7 +100,7 @@ func runLog(ctx context.Context, app *App, o logOptions, args []string) error {
 	if err != nil {
 		return src.end(err)
 	}
-	t := &logTeller{print: newLogPrinter(app, src, o), o: o, span: span}
+	t := &logTeller{print: newLogPrinter(app, src, o), o: o, span: span, content: logContent{src: src, text: o.text, life: life}}
 	for l, err := range src.read.Lines(ctx, query.WalkOptions{
 		Sidecars: []xds.Sidecar{id}, Since: span.since, Display: src.label, Follow: o.follow,
 	}) {
@@ -106,11 +122,12 @@ func runLog(ctx context.Context, app *App, o logOptions, args []string) error {
 
 // logTeller prints the lines that are wanted, until enough were.
 type logTeller struct {
-	print *logPrinter
-	o     logOptions
-	span  span
-	told  int
-	last  []*query.Line
+	print   *logPrinter
+	o       logOptions
+	span    span
+	content logContent
+	told    int
+	last    []*query.Line
 }
 
 func (t *logTeller) line(l *query.Line) (bool, error) {
@@ -130,7 +147,7 @@ func (t *logTeller) line(l *query.Line) (bool, error) {
 }
 
 func (t *logTeller) wants(l *query.Line) bool {
-	if !t.span.holds(l.Time) || !l.Chosen(t.o.filter, t.print.src.label(l.Sidecar)) {
+	if !t.span.holds(l.Time) || !l.Chosen(t.o.filter, t.print.src.label(l.Sidecar)) || !t.content.wants(l) {
 		return false
 	}
 	if len(t.o.types) == 0 {

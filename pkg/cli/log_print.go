@@ -115,7 +115,11 @@ func (p *logPrinter) text(b *strings.Builder, l *query.Line) {
 	}
 	b.WriteString(strings.TrimRight(line, " ") + "\n")
 	p.message(b, l)
-	if p.o.patch {
+	switch {
+	case p.o.life != "":
+		p.life(b, l)
+		return
+	case p.o.patch, p.o.text != "":
 		for _, c := range l.Changes {
 			b.WriteString(changeLine("      ", p.color, c) + "\n")
 		}

@@ -41,7 +41,7 @@ func (r *Reader) Lines(ctx context.Context, o WalkOptions) iter.Seq2[*Line, erro
 func (g *logger) entry(e timeline.Entry) []*Line {
 	var late []*Line
 	for _, ev := range e.Events {
-		l := g.line(e.ID, pushNumber(ev.Push))
+		l := g.line(e.ID, PushNumber(ev.Push))
 		if l == nil {
 			l = &Line{Sidecar: e.ID, Time: ev.Time}
 			late = append(late, l)
@@ -64,8 +64,8 @@ func (g *logger) rest(send func([]*Line) bool) bool {
 	return true
 }
 
-// pushNumber reads "#41"; 0 for anything else.
-func pushNumber(s string) uint64 {
+// PushNumber reads "#41", as events name pushes; 0 for anything else.
+func PushNumber(s string) uint64 {
 	r, err := ParseRevision(s)
 	if err != nil || !r.numeric {
 		return 0
