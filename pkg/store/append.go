@@ -4,8 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -13,10 +11,14 @@ import (
 
 var errClosed = errors.New("appending to a store: it is closed")
 
+// maxReads is how many frames one append may read to compare bodies with older ones.
+const maxReads = 24
+
 // Append writes records, and the bodies they name that the store does not have,
 // in one write call, and sets the records' Seq; a base gets the number of the
 // record before it. All of it is there afterwards, for readers at once, or, with
-// an error, nothing; a later Append may succeed.
+// an error, nothing; a later Append may succeed. The error wraps ErrLowSpace while
+// the disk has less room than Config.MinFree.
 func (w *Writer) Append(recs []xds.Record, bodies []xds.Body) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -27,23 +29,24 @@ func (w *Writer) Append(recs []xds.Record, bodies []xds.Body) error {
 		w.retire()
 		return fmt.Errorf("appending to a store: %w", err)
 	}
+	if err := w.space.check(w.disk, w.cfg.Dir); err != nil {
+		return fmt.Errorf("appending to a store: %w", err)
+	}
 	if w.cur == nil || w.full() {
 		return w.roll(recs, bodies)
 	}
 	b := w.builder(w.cur, w.cur.seg.good)
-	if err := w.fill(b, recs, bodies); err != nil {
-		return fmt.Errorf("appending to a store: %w", err)
+	err := w.fill(b, recs, bodies)
+	if err == nil {
+		err = w.write(w.cur, b)
 	}
-	if err := w.write(w.cur, b); err != nil {
+	if err != nil {
+		w.cur.past.forget()
 		return fmt.Errorf("appending to a store: %w", err)
 	}
 	w.commit(b, recs)
+	w.retain()
 	return nil
-}
-
-// full: the segment has its size, and at least as much history as start.
-func (w *Writer) full() bool {
-	return w.cur.seg.good >= max(w.cfg.SegmentBytes, 2*w.cur.start)
 }
 
 // retire ends the current segment. Its file stays open to copy bodies from.
@@ -75,38 +78,53 @@ func (w *Writer) roll(recs []xds.Record, bodies []xds.Body) error {
 	}
 	if err != nil {
 		w.newID()
-		return errors.Join(fmt.Errorf("beginning a segment: %w", err), o.file.Close(), os.Remove(o.file.Name()))
+		return errors.Join(fmt.Errorf("beginning a segment: %w", err), o.file.Close(), w.disk.Remove(filepath.Join(w.cfg.Dir, o.seg.name)))
 	}
 	w.retire()
-	w.index.segs = append(w.index.segs, o.seg)
+	w.index.known.change(func() { w.index.known.segs = append(w.index.known.segs, o.seg) })
 	w.cur = o
 	w.commit(b, recs)
-	if names, err := segmentNames(w.cfg.Dir); err == nil {
-		w.index.forget(names) // gives free what was deleted meanwhile
-	}
+	w.cur.startBodies = int(o.seg.bodies.next())
+	w.tidy()
+	w.retain()
 	return nil
+}
+
+// tidy gives free what is not needed any more: segments that were deleted, and
+// the frames of all but the last two.
+func (w *Writer) tidy() {
+	if names, err := segmentNames(w.disk, w.cfg.Dir); err == nil {
+		w.index.forget(names)
+	}
+	segs := w.index.segs()
+	for _, s := range segs[:max(0, len(segs)-2)] {
+		if !s.bare {
+			w.index.known.change(s.strip)
+			w.index.contents.drop(func(k frameAt) bool { return k.seg == s })
+		}
+	}
 }
 
 func (w *Writer) create() (*open, []byte, error) {
 	h := header{Writer: w.id, First: w.seq + 1, Created: w.cfg.Now()}
 	bytes, nth := h.encode(), 0
-	for _, s := range w.index.segs {
+	for _, s := range w.index.segs() {
 		if s.first == h.First {
 			nth = max(nth, s.nth+1)
 		}
 	}
 	name := h.name(nth)
-	f, err := os.OpenFile(filepath.Join(w.cfg.Dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, fileMode)
+	f, err := w.disk.Create(filepath.Join(w.cfg.Dir, name))
 	if err != nil {
 		return nil, nil, err
 	}
 	s := &segment{name: name, first: h.First, nth: nth, file: f, header: h, headed: true, last: w.seq}
-	return &open{seg: s, file: f, had: map[xds.Digest]bool{}, named: map[uint64]bool{}}, bytes, nil
+	return &open{seg: s, file: f, named: map[uint64]bool{}, past: newPast()}, bytes, nil
 }
 
 func (w *Writer) builder(o *open, off int64) *builder {
-	return &builder{seed: o.seg.header.sum, zstd: w.zstd, off: off, seq: w.seq, head: head{prev: w.seq},
-		had: o.had, new: map[xds.Digest]bool{}, named: o.named, naming: map[uint64]bool{}, absent: map[xds.Digest]bool{}}
+	return &builder{x: w.index, seg: o.seg, past: o.past, seed: o.seg.header.sum, zstd: w.zstd, off: off, seq: w.seq, head: head{prev: w.seq}, reads: maxReads,
+		new: map[xds.Digest]uint32{}, names: map[xds.Digest]uint64{}, named: o.named, naming: map[uint64]bool{}, absent: map[xds.Digest]bool{}}
 }
 
 // begin adds the bases, with all bodies that these need, as a group of its own.
@@ -133,6 +151,14 @@ func (w *Writer) fill(b *builder, recs []xds.Record, bodies []xds.Body) error {
 }
 
 func (w *Writer) add(b *builder, recs []xds.Record, bodies []xds.Body) error {
+	clear(b.names)
+	for i := range bodies {
+		b.names[bodies[i].Digest] = 0
+	}
+	for i := range recs {
+		b.awaits(&recs[i])
+		b.belong(&recs[i])
+	}
 	for i := range bodies {
 		if err := b.body(bodies[i].Digest, bodies[i].Bytes); err != nil {
 			return err
@@ -163,21 +189,21 @@ func (w *Writer) copyBodies(b *builder, r *xds.Record) (err error) {
 }
 
 func (w *Writer) copyBody(b *builder, d xds.Digest) error {
-	at, ok := w.index.bodies.find(d)
-	if !ok {
-		b.lacks(d)
-		return nil
+	for {
+		s, n, ok := w.index.find(d)
+		if !ok {
+			b.lacks(d)
+			return nil
+		}
+		bytes, err := w.index.body(s, n)
+		if err == nil {
+			return b.body(d, bytes)
+		}
+		if !lost(err) {
+			return fmt.Errorf("copying a body: %w", err)
+		}
+		w.index.hide(s, n, err)
 	}
-	bytes, err := w.index.body(at)
-	if errors.Is(err, errDamaged) || errors.Is(err, fs.ErrClosed) {
-		w.index.bodies.drop(func(x bodyLoc) bool { return x.frame == at.frame })
-		b.lacks(d)
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("copying a body: %w", err)
-	}
-	return b.body(d, bytes)
 }
 
 // write puts the group behind the last good one. Where that fails it takes back
@@ -188,18 +214,26 @@ func (w *Writer) write(o *open, b *builder) error {
 		return errors.Join(err, o.file.Truncate(b.off))
 	}
 	o.seg.good = b.off + int64(len(b.out))
+	w.space.wrote(len(b.out))
 	w.sync.dirty(o.file)
 	return nil
 }
 
 // commit takes over what a written group brought.
 func (w *Writer) commit(b *builder, recs []xds.Record) {
-	for _, f := range b.frames {
-		w.index.add(w.cur.seg, f)
-	}
-	for d := range b.new {
-		w.cur.had[d] = true
-	}
+	var p parsed
+	w.index.known.change(func() {
+		at := 0
+		if b.off == 0 {
+			at = headerSize
+		}
+		for ; at < len(b.out); at += int(p.size) {
+			_ = p.parse(b.out[at:], b.seed) // just made
+			p.off = b.off + int64(at)
+			b.seg.note(&p)
+			w.index.add(&p)
+		}
+	})
 	for tag := range b.naming {
 		w.cur.named[tag] = true
 	}

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
@@ -137,4 +139,37 @@ func BenchmarkReadAll(b *testing.B) {
 			}
 		}
 	}
+}
+
+// BenchmarkSnapshot reads a past push with all of its bodies, each time by a new
+// reader that has seen nothing of it, and reports what 1,000 pushes take.
+func BenchmarkSnapshot(b *testing.B) {
+	const pushes = 1000
+	dir := benchStore(b, pushes)
+	var times []time.Duration
+	for i := 0; b.Loop(); i++ {
+		b.StopTimer()
+		r := mustRead(b, dir)
+		at := uint64(1 + (i*617)%pushes)
+		b.StartTimer()
+		start := time.Now()
+		for rec := range r.Records(web, at) {
+			refs(&rec, func(d xds.Digest) {
+				if _, ok, err := r.Body(d); !ok || err != nil {
+					b.Fatal(ok, err)
+				}
+			})
+			break
+		}
+		times = append(times, time.Since(start))
+	}
+	slices.Sort(times)
+	b.ReportMetric(float64(times[len(times)/2].Microseconds())/1000, "ms/p50")
+	b.ReportMetric(float64(times[len(times)*99/100].Microseconds())/1000, "ms/p99")
+	st, err := Stat(dir)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(st.PushBytes)/float64(st.DiskBytes), "raw/disk")
+	b.ReportMetric(float64(st.DiskBytes)/1000, "KB/disk")
 }

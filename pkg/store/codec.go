@@ -15,8 +15,9 @@ import (
 // kindField is the field of a Record that holds what a kind sets.
 const kindField = 9
 
-// putRecord appends r without its Seq: the frame's head gives the numbers.
-func putRecord(b []byte, r *xds.Record) []byte {
+// putRecord appends r without its Seq: the frame's head gives the numbers. What to
+// has told before is only named; with a nil to everything is told.
+func putRecord(b []byte, r *xds.Record, to *target) []byte {
 	if !r.Time.IsZero() {
 		b = protowire.AppendTag(b, 1, protowire.VarintType)
 		b = protowire.AppendVarint(b, protowire.EncodeZigZag(r.Time.Unix()))
@@ -29,28 +30,29 @@ func putRecord(b []byte, r *xds.Record) []byte {
 		b = putMessage(b, 6, func(b []byte) []byte { return putSidecar(b, r.Sidecar) })
 	}
 	b = putBytes(b, 7, r.Extra)
-	return putKind(b, r)
+	return putKind(b, r, to)
 }
 
-func putKind(b []byte, r *xds.Record) []byte {
+func putKind(b []byte, r *xds.Record, to *target) []byte {
 	put := func(set bool, k xds.Kind, f func([]byte) []byte) {
 		if set {
 			b = putMessage(b, kindField+protowire.Number(k), f)
 		}
 	}
 	put(r.Open != nil, xds.KindOpen, func(b []byte) []byte { return putOpen(b, r.Open) })
-	put(r.Request != nil, xds.KindRequest, func(b []byte) []byte { return putRequest(b, r.Request) })
-	put(r.Push != nil, xds.KindPush, func(b []byte) []byte { return putPush(b, r.Push) })
-	put(r.Answer != nil, xds.KindAnswer, func(b []byte) []byte { return putAnswer(b, r.Answer) })
+	put(r.Request != nil, xds.KindRequest, func(b []byte) []byte { return putRequest(b, r.Request, to) })
+	put(r.Push != nil, xds.KindPush, func(b []byte) []byte { return putPush(b, r.Push, to) })
+	put(r.Answer != nil, xds.KindAnswer, func(b []byte) []byte { return putAnswer(b, r.Answer, to) })
 	put(r.Close != nil, xds.KindClose, func(b []byte) []byte { return putClose(b, r.Close) })
 	put(r.Gap != nil, xds.KindGap, func(b []byte) []byte { return putGap(b, r.Gap) })
-	put(r.Base != nil, xds.KindBase, func(b []byte) []byte { return putBase(b, r.Base) })
+	put(r.Base != nil, xds.KindBase, func(b []byte) []byte { return putBase(b, r.Base, to) })
 	return b
 }
 
 // getRecord reads what putRecord wrote. Nothing of the result shares memory with b.
-func getRecord(b []byte) (r xds.Record, err error) {
-	d := decoder{rest: b}
+// An error that wraps a *lostError leaves the rest of the record readable.
+func getRecord(b []byte, in *origin) (r xds.Record, err error) {
+	d := decoder{rest: b, in: in}
 	var sec, nano int64
 	timed := false
 	for d.next() {

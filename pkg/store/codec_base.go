@@ -1,8 +1,12 @@
 package store
 
-import "github.com/xdsproxy/xdsproxy/pkg/xds"
+import (
+	"encoding/binary"
 
-func putBase(b []byte, x *xds.Base) []byte {
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+func putBase(b []byte, x *xds.Base, to *target) []byte {
 	b = putUint(b, 1, x.Push)
 	b = putDigest(b, 2, x.Node)
 	for _, s := range x.Streams {
@@ -12,7 +16,7 @@ func putBase(b []byte, x *xds.Base) []byte {
 		})
 	}
 	for i := range x.Types {
-		b = putMessage(b, 4, func(b []byte) []byte { return putBaseType(b, &x.Types[i]) })
+		b = putMessage(b, 4, func(b []byte) []byte { return putBaseType(b, &x.Types[i], to) })
 	}
 	for i := range x.Pending {
 		b = putMessage(b, 5, func(b []byte) []byte { return putBasePush(b, &x.Pending[i]) })
@@ -51,9 +55,12 @@ func getBaseStream(d *decoder) (s xds.BaseStream) {
 	return s
 }
 
-func putBaseType(b []byte, t *xds.BaseType) []byte {
+func putBaseType(b []byte, t *xds.BaseType, to *target) []byte {
 	b = putString(b, 1, t.Type)
 	b = putString(b, 2, t.Uncertain)
+	if to != nil && len(t.Resources) > 0 {
+		return putMessage(b, 4, func(b []byte) []byte { return putBaseList(b, t.Resources, to) })
+	}
 	for i := range t.Resources {
 		b = putMessage(b, 3, func(b []byte) []byte { return putBaseEntry(b, &t.Resources[i]) })
 	}
@@ -69,6 +76,8 @@ func getBaseType(d *decoder) (t xds.BaseType) {
 			t.Uncertain = d.str()
 		case 3:
 			d.sub(func(d *decoder) { t.Resources = append(t.Resources, getBaseEntry(d)) })
+		case 4:
+			d.sub(func(d *decoder) { t.Resources = getBaseList(d) })
 		}
 	}
 	return t
@@ -127,4 +136,60 @@ func getBasePush(d *decoder) (p xds.BasePush) {
 		}
 	}
 	return p
+}
+
+// putBaseList writes the resources column by column.
+func putBaseList(b []byte, list []xds.BaseEntry, to *target) []byte {
+	var names, bodies, digests, held, streams []byte
+	var next, stream uint64
+	for i := range list {
+		e := &list[i]
+		names = append(binary.AppendUvarint(names, uint64(len(e.Name))), e.Name...)
+		n, ok := to.number(e.Digest)
+		bodies, next = putNumber(bodies, n, ok, next)
+		if !ok {
+			digests = append(digests, e.Digest[:]...)
+		}
+		held = append(held, byte(e.Held))
+		streams, stream = putInt(streams, int64(e.Stream-stream)), e.Stream
+	}
+	b = putBytes(b, 1, names)
+	b = putBytes(b, 2, bodies)
+	b = putBytes(b, 3, digests)
+	b = putBytes(b, 4, held)
+	return putBytes(b, 5, streams)
+}
+
+func getBaseList(d *decoder) []xds.BaseEntry {
+	var col [6]column
+	for d.next() {
+		if d.num < 6 {
+			col[d.num].rest = d.view()
+		}
+	}
+	var out []xds.BaseEntry
+	var next, stream uint64
+	for len(col[1].rest) > 0 && d.err == nil {
+		var e xds.BaseEntry
+		e.Name = string(col[1].bytes(col[1].uint()))
+		n, ok, after := col[2].number(next)
+		next = after
+		if ok {
+			e.Digest, _ = d.in.digest(n) // one that is lost: the name is known, the body is not
+		} else {
+			copy(e.Digest[:], col[3].bytes(uint64(digestSize)))
+		}
+		if h := col[4].bytes(1); len(h) == 1 {
+			e.Held = xds.Held(h[0])
+		}
+		stream += uint64(col[5].int())
+		e.Stream = stream
+		out = append(out, e)
+		for _, c := range col {
+			if c.bad {
+				d.err = errManifest
+			}
+		}
+	}
+	return out
 }

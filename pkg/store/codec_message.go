@@ -8,12 +8,16 @@ import (
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
-func putRequest(b []byte, r *xds.Request) []byte {
+func putRequest(b []byte, r *xds.Request, to *target) []byte {
 	b = putString(b, 1, r.Type)
 	b = putString(b, 2, r.Version)
 	b = putString(b, 3, r.Nonce)
 	b = putDigest(b, 4, r.Node)
-	b = putStrings(b, 5, r.Names)
+	if back := to.sameNames(r); back > 0 {
+		b = putUint(b, 12, back)
+	} else {
+		b = putStrings(b, 5, r.Names)
+	}
 	b = putStrings(b, 6, r.Unsubscribe)
 	for _, k := range slices.Sorted(maps.Keys(r.Initial)) {
 		b = putMessage(b, 7, func(b []byte) []byte {
@@ -60,7 +64,18 @@ func requestField(d *decoder, r *xds.Request) {
 		r.Rest = d.bytes()
 	case 11:
 		r.Size = d.int()
+	case 12:
+		r.Names = d.names(d.uint())
 	}
+}
+
+// names are those of an earlier request.
+func (d *decoder) names(back uint64) []string {
+	names, err := d.in.names(back)
+	if err != nil && d.err == nil {
+		d.err = err
+	}
+	return names
 }
 
 func getInitial(d *decoder, r *xds.Request) {
@@ -100,8 +115,8 @@ func getStatus(d *decoder) *xds.Status {
 	return s
 }
 
-func putAnswer(b []byte, a *xds.Answer) []byte {
-	b = putMessage(b, 1, func(b []byte) []byte { return putRequest(b, &a.Request) })
+func putAnswer(b []byte, a *xds.Answer, to *target) []byte {
+	b = putMessage(b, 1, func(b []byte) []byte { return putRequest(b, &a.Request, to) })
 	b = putUint(b, 2, a.Push)
 	return putUint(b, 3, a.Repeat)
 }
@@ -121,19 +136,26 @@ func getAnswer(d *decoder) *xds.Answer {
 	return a
 }
 
-func putPush(b []byte, p *xds.Push) []byte {
+func putPush(b []byte, p *xds.Push, to *target) []byte {
 	b = putUint(b, 1, p.Number)
 	b = putString(b, 2, p.Type)
 	b = putString(b, 3, p.Version)
 	b = putString(b, 4, p.Nonce)
 	b = putBool(b, 5, p.Delta)
 	for i := range p.Resources {
+		if to != nil {
+			break
+		}
 		b = putMessage(b, 6, func(b []byte) []byte { return putEntry(b, &p.Resources[i]) })
 	}
 	b = putStrings(b, 7, p.Removed)
 	b = putBytes(b, 8, p.Rest)
 	b = putUint(b, 9, uint64(p.Size))
-	return putString(b, 10, p.Omitted)
+	b = putString(b, 10, p.Omitted)
+	if to != nil && len(p.Resources) > 0 {
+		b = putMessage(b, 11, to.manifest(p).encode)
+	}
+	return b
 }
 
 func getPush(d *decoder) *xds.Push {
@@ -160,9 +182,21 @@ func getPush(d *decoder) *xds.Push {
 			p.Size = d.int()
 		case 10:
 			p.Omitted = d.str()
+		case 11:
+			d.sub(func(d *decoder) { p.Resources = getResources(d) })
 		}
 	}
 	return p
+}
+
+func getResources(d *decoder) []xds.Entry {
+	m := getManifest(d)
+	if d.err != nil {
+		return nil
+	}
+	var list []xds.Entry
+	list, d.err = d.in.entries(&m)
+	return list
 }
 
 func putEntry(b []byte, e *xds.Entry) []byte {

@@ -23,8 +23,8 @@ type cursor struct {
 func (r *Reader) cursor(id xds.Sidecar, from uint64, all bool) *cursor {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if from <= 1 && len(r.x.segs) > 0 {
-		from = r.x.segs[0].first
+	if from <= 1 && len(r.x.segs()) > 0 {
+		from = r.x.segs()[0].first
 	}
 	return &cursor{r: r, id: id, tag: tagOf(id), all: all, next: max(from, 1)}
 }
@@ -36,7 +36,7 @@ func (c *cursor) drain(yield func(xds.Record, error) bool) bool {
 		if !ok {
 			return true
 		}
-		if c.skips(p.frame) {
+		if c.skips(p) {
 			c.next = p.frame.last() + 1
 			continue
 		}
@@ -57,21 +57,22 @@ func (c *cursor) drain(yield func(xds.Record, error) bool) bool {
 	}
 }
 
-// skips: nothing in f concerns this cursor, and nothing is missing before it.
-func (c *cursor) skips(f *frame) bool {
-	return !c.all && !f.concerns(c.tag) && f.prev < c.next
+// skips: nothing in p concerns this cursor, and nothing is missing before it.
+func (c *cursor) skips(p place) bool {
+	return !c.all && !p.seg.concerns(p.frame, c.tag) && p.frame.prev < c.next
 }
 
 // gone handles a frame whose records cannot be had. Where its segment was closed
 // under the cursor, only a refresh shows what is there now.
 func (c *cursor) gone(p place) bool {
 	c.r.mu.RLock()
-	still := slices.Contains(p.seg.frames, p.frame) && slices.Contains(c.r.x.segs, p.seg)
+	_, still := p.seg.frameAt(p.frame.off)
+	still = still && slices.Contains(c.r.x.segs(), p.seg)
 	c.r.mu.RUnlock()
 	return !still
 }
 
-func (c *cursor) yield(f *frame, recs []xds.Record, yield func(xds.Record, error) bool) bool {
+func (c *cursor) yield(f frame, recs []xds.Record, yield func(xds.Record, error) bool) bool {
 	if f.prev >= c.next {
 		gap := lostRecord(c.next, f.prev, recs[0].Time)
 		c.next = f.prev + 1
@@ -106,7 +107,7 @@ func lostRecord(first, last uint64, t time.Time) xds.Record {
 func (c *cursor) frame() (place, bool) {
 	c.r.mu.RLock()
 	defer c.r.mu.RUnlock()
-	for _, s := range c.r.x.segs {
+	for _, s := range c.r.x.segs() {
 		if s.last < c.next {
 			continue
 		}

@@ -5,6 +5,10 @@ import (
 	"fmt"
 )
 
+// ErrLowSpace is returned by Append while the file system has less space free than
+// Config.MinFree: nothing is written then.
+var ErrLowSpace = errors.New("too little space is left on the disk")
+
 // ErrLocked is returned by OpenWriter while another writer has the directory.
 var ErrLocked = errors.New("another process is writing to this store")
 
@@ -17,6 +21,18 @@ type NewerVersionError struct {
 
 func (e *NewerVersionError) Error() string {
 	return fmt.Sprintf("%s has store format %d, this program reads up to %d", e.File, e.Found, e.Supported)
+}
+
+// OldVersionError says that a segment was written in a format from before the
+// first release, which this program does not read. Nothing of such a store is read
+// or changed.
+type OldVersionError struct {
+	File             string
+	Found, Supported uint32
+}
+
+func (e *OldVersionError) Error() string {
+	return fmt.Sprintf("%s has store format %d, from before the first release; this program reads only %d", e.File, e.Found, e.Supported)
 }
 
 // DamageError names a stretch of a segment that cannot be read. What stands

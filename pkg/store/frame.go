@@ -19,34 +19,54 @@ const (
 
 	// maxRaw bounds the data of one frame before compression, and with it the
 	// memory that a reader needs for it.
-	maxRaw = 256 << 20
+	maxRaw   = 256 << 20
+	maxFrame = 1 << 30
 	// chunkRaw is where a writer goes on in another frame, so that reading one
 	// body does not mean decoding a push of 25 MB.
-	chunkRaw = 1 << 20
+	chunkRaw = 256 << 10
 	// splitRaw is the size of bodies from which the records go into a frame of
 	// their own.
-	splitRaw = 4 << 10
+	splitRaw = 16 << 10
 	// minZstd is the size from which compression is tried.
 	minZstd = 96
 )
 
-// frame is one frame of a segment as the index knows it: the head, and where the
-// data is.
+// frame is one frame of a segment as the index knows it. There may be hundreds of
+// thousands: what is seldom asked for is read again.
 type frame struct {
-	head
-	off     int64 // of the frame
-	headLen uint32
-	dataLen uint32
-	flags   byte
-	sum     uint32 // checksum of the data
-	headSum uint32
+	off       int64
+	prev      uint64 // number of the last record before it
+	size      uint32 // all of it
+	count     uint32 // records
+	numbered  uint32 // of these, the ones with a number
+	firstBody uint32 // number of its first body in the segment
+	bodies    uint32
+	who       uint32 // segment.sets[who]: the sidecars that it concerns
+	more      bool   // the group goes on
+	everyone  bool
 }
 
-func (f *frame) dataOff() int64 { return f.off + frameHeader + int64(f.headLen) }
-func (f *frame) end() int64     { return f.dataOff() + int64(f.dataLen) }
+func (f *frame) end() int64 { return f.off + int64(f.size) }
 
 // last is the number of the frame's last record, or of the last one before it.
-func (f *frame) last() uint64 { return f.prev + f.numbered }
+func (f *frame) last() uint64 { return f.prev + uint64(f.numbered) }
+
+// lastBody is the number behind that of the frame's last body.
+func (f *frame) lastBody() uint32 { return f.firstBody + f.bodies }
+
+// parsed is a frame that was read and checked.
+type parsed struct {
+	head
+	off     int64
+	size    uint32
+	headLen uint32
+	flags   byte
+}
+
+func (p *parsed) end() int64 { return p.off + int64(p.size) }
+
+// data is where the data of the frame stands in its bytes.
+func (p *parsed) data() int { return frameHeader + int(p.headLen) }
 
 // putFrame appends a frame. data is compressed when that pays.
 func putFrame(b []byte, seed uint32, h *head, data []byte, more bool, z *zstd.Encoder) []byte {
@@ -99,28 +119,28 @@ var (
 	errNewer = errors.New("a type or flag of frame that this program does not know")
 )
 
-// parseFrame reads the frame that starts at b[0] and checks all of it.
-func parseFrame(b []byte, seed uint32) (*frame, error) {
+// parse reads the frame that starts at b[0] and checks all of it.
+func (p *parsed) parse(b []byte, seed uint32) error {
 	le := binary.LittleEndian
 	if len(b) < frameHeader {
-		return nil, errShort
+		return errShort
 	}
 	if le.Uint32(b) != frameMark {
-		return nil, errMark
+		return errMark
 	}
-	f := &frame{headLen: le.Uint32(b[4:]), dataLen: le.Uint32(b[8:]), flags: b[13], headSum: le.Uint32(b[16:]), sum: le.Uint32(b[20:])}
-	if f.end() > int64(len(b)) {
-		return nil, errShort
+	headLen, dataLen := uint64(le.Uint32(b[4:])), uint64(le.Uint32(b[8:]))
+	size := frameHeader + headLen + dataLen
+	if size > uint64(len(b)) || size > maxFrame {
+		return errShort
 	}
-	if headSum(b, int(f.headLen), seed) != f.headSum {
-		return nil, errSum
+	sum := headSum(b, int(headLen), seed)
+	if sum != le.Uint32(b[16:]) || crc32.Update(sum, castagnoli, b[frameHeader+headLen:size]) != le.Uint32(b[20:]) {
+		return errSum
 	}
-	if crc32.Update(f.headSum, castagnoli, b[f.dataOff():f.end()]) != f.sum {
-		return nil, errSum
+	if b[12] != frameAppend || b[13]&^allFlags != 0 {
+		return errNewer
 	}
-	if b[12] != frameAppend || f.flags&^allFlags != 0 {
-		return nil, errNewer
-	}
-	err := f.decode(b[frameHeader : frameHeader+f.headLen])
-	return f, err
+	p.size, p.headLen, p.flags = uint32(size), uint32(headLen), b[13]
+	p.reset()
+	return p.decode(b[frameHeader : frameHeader+headLen])
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"testing"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -14,11 +13,6 @@ func FuzzSegment(f *testing.F) {
 	f.Add(real)
 	f.Add(real[:headerSize])
 	f.Add(real[:len(real)/2])
-	z, err := newDecoder()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(z.Close)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := scanBytes(b)
 		if err != nil {
@@ -30,11 +24,28 @@ func FuzzSegment(f *testing.F) {
 				t.Fatalf("frame %d..%d", fr.off, fr.end())
 			}
 			end = fr.end()
-			if data, err := readData(bytes.NewReader(b), fr, z); err == nil {
-				_, _ = decodeRecords(fr, data)
+		}
+		x := indexOf(t, s)
+		for _, fr := range s.frames {
+			_, _ = x.records(s, fr)
+		}
+		for n, d := range s.bodies.digests {
+			if b, err := x.body(s, uint32(n)); err == nil && xds.DigestOf(b) != d {
+				t.Fatalf("body %d is not %s", n, d)
 			}
 		}
 	})
+}
+
+// indexOf is an index of one segment that was read already.
+func indexOf(t testing.TB, s *segment) *index {
+	x, err := newIndex(osFiles{}, "", 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(x.zstd.Close)
+	x.known.segs = []*segment{s}
+	return x
 }
 
 // FuzzFrame gives a frame with any content the right checksums: the decoders
@@ -46,32 +57,30 @@ func FuzzFrame(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, fr := range s.frames[:10] {
-		f.Add(real[fr.off+frameHeader:fr.dataOff()], real[fr.dataOff():fr.end()], fr.flags)
+		var p parsed
+		if err := p.parse(real[fr.off:], s.header.sum); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(real[fr.off+frameHeader:fr.off+int64(p.data())], real[fr.off+int64(p.data()):fr.end()], p.flags)
 	}
-	z, err := newDecoder()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(z.Close)
 	f.Fuzz(func(t *testing.T, head, data []byte, flags byte) {
+		h := (&header{First: 1}).encode()
 		b := append(append(make([]byte, frameHeader), head...), data...)
-		sealFrame(b, 1, len(head), flags)
-		fr, err := parseFrame(b, 1)
-		if err != nil {
+		sealFrame(b, crc(h[:headerSize-4]), len(head), flags)
+		s, err := scanBytes(append(h, b...))
+		if err != nil || len(s.frames) == 0 {
 			return
 		}
-		got, err := readData(bytes.NewReader(b), fr, z)
-		if err != nil {
-			return
+		x := indexOf(t, s)
+		for n := range s.bodies.digests {
+			_, _ = x.assemble(s, uint32(n), nil)
 		}
-		seg := &segment{}
-		seg.locate(fr, func(_ xds.Digest, at bodyLoc) { _ = got[at.start : at.start+at.size] })
-		recs, err := decodeRecords(fr, got)
+		recs, err := x.records(s, s.frames[0])
 		if err != nil {
 			return
 		}
 		for i := range recs {
-			again, err := getRecord(putRecord(nil, &recs[i]))
+			again, err := getRecord(putRecord(nil, &recs[i], nil), nil)
 			if err != nil || !again.Time.Equal(recs[i].Time) {
 				t.Fatalf("a record does not survive: %v", err)
 			}

@@ -1,13 +1,16 @@
 package store
 
 import (
-	"encoding/binary"
 	"fmt"
 	"hash/fnv"
-
-	"google.golang.org/protobuf/encoding/protowire"
+	"slices"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
+)
+
+const (
+	digestSize = len(xds.Digest{})
+	maxBodies  = 1 << 31 // in one segment
 )
 
 // head is what an index needs to know of a frame. It is not compressed, so that a
@@ -19,16 +22,11 @@ type head struct {
 	maxStream uint64
 	everyone  bool   // holds a gap that concerns every sidecar
 	raw       uint64 // length of the data before compression
-	bodies    []bodyRef
+	bodies    []xds.Digest
+	firstBody uint64 // number of the first of them in the segment: 0, 1, ...
 	sidecars  []sidecarRef
 	bases     []baseRef
 	absent    []xds.Digest // named by records of the group, and the writer had no body for them
-}
-
-// bodyRef is a body of the frame. The bodies stand first in the data, in order.
-type bodyRef struct {
-	digest xds.Digest
-	size   uint64
 }
 
 // sidecarRef says that records of one sidecar are in the frame.
@@ -59,6 +57,7 @@ func (h *head) encode(b []byte) []byte {
 	b = putBool(b, 6, h.everyone)
 	if len(h.bodies) > 0 {
 		b = putMessage(b, 7, h.putBodies)
+		b = putUint(b, 11, h.firstBody)
 	}
 	for _, s := range h.sidecars {
 		b = putMessage(b, 8, s.encode)
@@ -73,8 +72,8 @@ func (h *head) encode(b []byte) []byte {
 }
 
 func (h *head) putBodies(b []byte) []byte {
-	for _, r := range h.bodies {
-		b = protowire.AppendVarint(append(b, r.digest[:]...), r.size)
+	for i := range h.bodies {
+		b = append(b, h.bodies[i][:]...)
 	}
 	return b
 }
@@ -120,21 +119,20 @@ func (h *head) field(d *decoder) {
 		d.sub(func(d *decoder) { h.bases = append(h.bases, getBaseRef(d)) })
 	case 10:
 		h.absent = append(h.absent, d.digest())
+	case 11:
+		h.firstBody = d.uint()
 	}
 }
 
 func (h *head) getBodies(d *decoder) {
 	b := d.view()
-	for len(b) > 0 {
-		var r bodyRef
-		n := copy(r.digest[:], b)
-		size, m := binary.Uvarint(b[n:])
-		if m <= 0 {
-			d.err = errHead
-			return
-		}
-		r.size, b = size, b[n+m:]
-		h.bodies = append(h.bodies, r)
+	if len(b)%digestSize != 0 {
+		d.err = errHead
+		return
+	}
+	h.bodies = slices.Grow(h.bodies, len(b)/digestSize)
+	for ; len(b) > 0; b = b[digestSize:] {
+		h.bodies = append(h.bodies, xds.Digest(b[:digestSize]))
 	}
 }
 
@@ -167,38 +165,16 @@ func getBaseRef(d *decoder) (r baseRef) {
 
 // check refuses sums that cannot be: the rest of the code may rely on them.
 func (h *head) check() error {
-	left := h.raw
-	for _, r := range h.bodies {
-		if r.size > left {
-			return errHead
-		}
-		left -= r.size
-	}
-	if h.raw > maxRaw || h.numbered > h.count || h.count > left || h.prev+h.numbered < h.prev {
+	n := uint64(len(h.bodies))
+	if h.raw > maxRaw || n > h.raw || h.numbered > h.count || h.count > h.raw || h.prev+h.numbered < h.prev || h.firstBody > maxBodies-n {
 		return errHead
 	}
 	return nil
 }
 
-// bodyBytes is the length of the bodies together.
-func (h *head) bodyBytes() (n uint64) {
-	for _, r := range h.bodies {
-		n += r.size
-	}
-	return n
-}
-
-// concerns reports whether records for the sidecar with this tag may be here.
-func (h *head) concerns(tag uint64) bool {
-	if h.everyone {
-		return true
-	}
-	for _, s := range h.sidecars {
-		if s.tag == tag {
-			return true
-		}
-	}
-	return false
+// reset empties h and keeps its memory.
+func (h *head) reset() {
+	*h = head{bodies: h.bodies[:0], sidecars: h.sidecars[:0], bases: h.bases[:0], absent: h.absent[:0]}
 }
 
 // note adds r to what the head says. first tells whether this is the segment's

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Version is the store format that this program writes, and the newest it reads.
-const Version = 1
+// Version is the store format that this program writes, and the only one it reads.
+const Version = 2
 
 const (
 	magic      = "xdsstore"
@@ -47,8 +47,8 @@ func (h *header) encode() []byte {
 	return b
 }
 
-// parseHeader reads the start of a segment. Its error is a *NewerVersionError, or
-// says what is wrong with the bytes.
+// parseHeader reads the start of a segment. Its error is a *NewerVersionError, an
+// *OldVersionError, or says what is wrong with the bytes.
 func parseHeader(b []byte) (h header, err error) {
 	if len(b) < headerSize {
 		return h, fmt.Errorf("the header is %d bytes long, not %d", len(b), headerSize)
@@ -63,7 +63,10 @@ func parseHeader(b []byte) (h header, err error) {
 	if version > Version {
 		return h, &NewerVersionError{Found: version, Supported: Version}
 	}
-	if version == 0 || size != headerSize {
+	if version < Version {
+		return h, &OldVersionError{Found: version, Supported: Version}
+	}
+	if size != headerSize {
 		return h, fmt.Errorf("the header says format %d and %d bytes", version, size)
 	}
 	copy(h.Writer[:], b[16:])

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"sort"
 
@@ -16,30 +15,34 @@ import (
 // place is a frame and where it stands.
 type place struct {
 	seg   *segment
-	frame *frame
+	frame frame
 }
 
-// index knows what stands where in a directory. It does no locking of its own,
-// but bodies has its own, and data and body may run
-// beside each other.
+// index knows what stands where in a directory: some 48 bytes for each frame and
+// 28 for each body of the segments that are there, and a little for each sidecar
+// of each segment. It goes when its segment is deleted. A lean index keeps of all
+// but the last two segments only who is in them. It does no locking of its own,
+// but what only reads may run beside each other.
 type index struct {
-	dir    string
-	lean   bool       // keep no frames but those with bodies
-	segs   []*segment // in the order of the history
-	bodies places
-	ids    map[uint64]xds.Sidecar // by tag
-	pushes map[uint64]uint64      // highest push number, by tag
-	lost   map[uint64]place       // tags without an id: their definition is damaged
-	alone  map[uint64][]sidecarRef
-	stream uint64 // highest stream number
-	zstd   *zstd.Decoder
-	cache  *cache
+	dir      string
+	disk     fileSystem
+	lean     bool
+	known    known // its segs are in the order of the history
+	stream   uint64
+	zstd     *zstd.Decoder
+	contents *cache[frameAt, *content]
+	lists    *cache[listAt, listed]
 }
 
-func newIndex(dir string, cacheBytes int64) (*index, error) {
-	x := &index{dir: dir, bodies: places{at: map[xds.Digest]bodyLoc{}}, ids: map[uint64]xds.Sidecar{}, pushes: map[uint64]uint64{}, lost: map[uint64]place{}, alone: map[uint64][]sidecarRef{}}
-	var err error
-	if x.cache, err = newCache(cacheBytes); err != nil {
+// segs are the segments in the order of the history.
+func (x *index) segs() []*segment { return x.known.segs }
+
+func newIndex(disk fileSystem, dir string, cacheBytes int64) (*index, error) {
+	x := &index{disk: disk, dir: dir}
+	var err, err2 error
+	x.contents, err = newCache[frameAt](cacheBytes, (*content).bytes)
+	x.lists, err2 = newCache[listAt](cacheBytes/2, listed.bytes)
+	if err := errors.Join(err, err2); err != nil {
 		return nil, fmt.Errorf("setting up a cache: %w", err)
 	}
 	x.zstd, err = newDecoder()
@@ -47,7 +50,7 @@ func newIndex(dir string, cacheBytes int64) (*index, error) {
 }
 
 func (x *index) close() {
-	for _, s := range x.segs {
+	for _, s := range x.segs() {
 		_ = s.file.Close() // only read
 	}
 	x.zstd.Close()
@@ -56,7 +59,7 @@ func (x *index) close() {
 // refresh takes in what changed in the directory. live tells whether a writer is
 // at work; it is asked only where that matters.
 func (x *index) refresh(live func() bool) error {
-	names, err := segmentNames(x.dir)
+	names, err := x.listing()
 	if err != nil {
 		return err
 	}
@@ -67,6 +70,7 @@ func (x *index) refresh(live func() bool) error {
 			continue // deleted since
 		}
 		if err == nil && !s.final {
+			s.bare = x.lean && i < len(names)-2
 			err = x.read(s, i == len(names)-1, live)
 		}
 		if err != nil {
@@ -76,31 +80,40 @@ func (x *index) refresh(live func() bool) error {
 	return nil
 }
 
+// listing lists the segments. A directory that changes while it is read may show a
+// new file and not the one made before it. So where there is news it is read again:
+// then all is there that is older than what the first look showed.
+func (x *index) listing() ([]string, error) {
+	names, err := segmentNames(x.disk, x.dir)
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	newest := names[len(names)-1]
+	if n := len(x.segs()); n > 0 && x.segs()[n-1].name == newest {
+		return names, nil
+	}
+	names, err = segmentNames(x.disk, x.dir)
+	return slices.DeleteFunc(names, func(n string) bool { return n > newest }), err
+}
+
 // segmentNames lists the segments of dir in the order of the history.
-func segmentNames(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir) // sorted by name
+func segmentNames(disk fileSystem, dir string) ([]string, error) {
+	all, err := disk.Names(dir) // sorted
 	if err != nil {
 		return nil, fmt.Errorf("listing a store: %w", err)
 	}
-	var names []string
-	for _, e := range entries {
-		if _, _, ok := segmentName(e.Name()); ok {
-			names = append(names, e.Name())
-		}
-	}
-	return names, nil
+	return slices.DeleteFunc(all, func(n string) bool { _, _, ok := segmentName(n); return !ok }), nil
 }
 
 // segment returns the segment of that name, a new one at its place in the order.
 func (x *index) segment(name string) (*segment, error) {
-	i := sort.Search(len(x.segs), func(i int) bool { return x.segs[i].name >= name })
-	if i < len(x.segs) && x.segs[i].name == name {
-		return x.segs[i], nil
+	i := sort.Search(len(x.segs()), func(i int) bool { return x.segs()[i].name >= name })
+	if i < len(x.segs()) && x.segs()[i].name == name {
+		return x.segs()[i], nil
 	}
-	s, err := openSegment(x.dir, name)
+	s, err := openSegment(x.disk, x.dir, name)
 	if err == nil {
-		s.lean = x.lean
-		x.segs = slices.Insert(x.segs, i, s)
+		x.known.change(func() { x.known.segs = slices.Insert(x.known.segs, i, s) })
 	}
 	return s, err
 }
@@ -109,13 +122,12 @@ func (x *index) segment(name string) (*segment, error) {
 // way while there is a writer. That the writer is gone is known only after its
 // bytes were read, so they are read again then.
 func (x *index) read(s *segment, last bool, live func() bool) error {
-	add := func(f *frame) { x.add(s, f) }
 	if last {
-		if err := s.read(true, add); err != nil || s.complete() || live() {
+		if err := s.read(true, x.add); err != nil || s.complete() || live() {
 			return err
 		}
 	}
-	err := s.read(false, add)
+	err := s.read(false, x.add)
 	s.final = !last && err == nil
 	if s.tail != nil { // a bad header with something behind it is no unfinished write
 		s.tail.Torn = last && (s.headed || s.tail.Length < headerSize)
@@ -125,73 +137,66 @@ func (x *index) read(s *segment, last bool, live func() bool) error {
 
 // complete reports whether the file has been understood to its end.
 func (s *segment) complete() bool {
-	info, err := s.file.Stat()
-	return err == nil && s.headed && s.good == info.Size()
+	size, err := s.file.Size()
+	return err == nil && s.headed && s.good == size
 }
 
-func (x *index) add(s *segment, f *frame) {
-	x.bodies.put(s, f)
-	for _, r := range f.sidecars {
-		x.learn(s, f, r)
-		x.pushes[r.tag] = max(x.pushes[r.tag], r.maxPush)
+func (x *index) add(p *parsed) { x.stream = max(x.stream, p.maxStream) }
+
+// id finds who a tag stands for: in a definition, or where that is lost, in the
+// records.
+func (x *index) id(tag uint64) (xds.Sidecar, bool, error) {
+	for _, s := range slices.Backward(x.segs()) {
+		if id, ok := s.crowd.ids[tag]; ok {
+			return id, true, nil
+		}
 	}
-	x.stream = max(x.stream, f.maxStream)
-	f.sidecars = x.shared(f.sidecars)
+	for _, s := range x.segs() {
+		if _, there := s.crowd.pushes[tag]; !there {
+			continue
+		}
+		if err := x.resolve(s, tag); err != nil {
+			return xds.Sidecar{}, false, err
+		}
+		if id, ok := s.crowd.ids[tag]; ok {
+			return id, true, nil
+		}
+	}
+	return xds.Sidecar{}, false, nil
 }
 
-// shared keeps of refs what is still needed, once for all frames that are alike:
-// there may be millions.
-func (x *index) shared(refs []sidecarRef) []sidecarRef {
-	if len(refs) == 0 {
+func (x *index) resolve(s *segment, tag uint64) error {
+	i := slices.IndexFunc(s.frames, func(f frame) bool { return slices.Contains(s.crowd.sets[f.who], tag) })
+	if i < 0 {
 		return nil
 	}
-	one, ok := x.alone[refs[0].tag]
-	if !ok {
-		one = []sidecarRef{{tag: refs[0].tag}}
-		x.alone[refs[0].tag] = one
+	recs, err := x.records(s, s.frames[i])
+	if err != nil && !lost(err) {
+		return err
 	}
-	if len(refs) == 1 {
-		return one
-	}
-	out := make([]sidecarRef, len(refs))
-	for i := range refs {
-		out[i].tag = refs[i].tag
-	}
-	return out
-}
-
-func (x *index) learn(s *segment, f *frame, r sidecarRef) {
-	if r.defined {
-		x.ids[r.tag] = r.id
-		delete(x.lost, r.tag)
-	} else if _, ok := x.ids[r.tag]; !ok {
-		x.lost[r.tag] = place{s, f}
-	}
-}
-
-// resolve finds the ids of tags whose definition was lost, in the records.
-func (x *index) resolve() error {
-	for tag, at := range x.lost {
-		recs, err := x.records(at.seg, at.frame)
-		if err != nil && !errors.Is(err, errDamaged) && !errors.Is(err, fs.ErrClosed) {
-			return err
-		}
-		for i := range recs {
-			x.ids[tagOf(recs[i].Sidecar)] = recs[i].Sidecar
-		}
-		delete(x.lost, tag)
+	for i := range recs {
+		s.crowd.ids[tagOf(recs[i].Sidecar)] = recs[i].Sidecar
 	}
 	return nil
 }
 
+// lost: the bytes are damaged, or their file was deleted and closed.
+func lost(err error) bool { return errors.Is(err, errDamaged) || errors.Is(err, fs.ErrClosed) }
+
 func (x *index) lastPushes() (map[xds.Sidecar]uint64, error) {
-	if err := x.resolve(); err != nil {
-		return nil, err
-	}
 	out := map[xds.Sidecar]uint64{}
-	for tag, n := range x.pushes {
-		if id, ok := x.ids[tag]; ok && n > 0 {
-			out[id] = n
+	for _, s := range x.segs() {
+		for tag, n := range s.crowd.pushes {
+			if n == 0 {
+				continue
+			}
+			id, ok, err := x.id(tag)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				out[id] = max(out[id], n)
+			}
 		}
 	}
 	return out, nil
@@ -200,23 +205,25 @@ func (x *index) lastPushes() (map[xds.Sidecar]uint64, error) {
 // forget drops the segments that are not in names: someone deleted them.
 func (x *index) forget(names []string) {
 	gone := map[*segment]bool{}
-	x.segs = slices.DeleteFunc(x.segs, func(s *segment) bool {
-		if _, there := slices.BinarySearch(names, s.name); there {
-			return false
+	for _, s := range x.segs() {
+		if _, there := slices.BinarySearch(names, s.name); !there {
+			gone[s] = true
+			_ = s.file.Close() // only read
 		}
-		gone[s] = true
-		_ = s.file.Close() // only read
-		return true
-	})
+	}
 	if len(gone) == 0 {
 		return
 	}
-	x.bodies.drop(func(at bodyLoc) bool { return gone[at.seg] })
+	x.known.change(func() {
+		x.known.segs = slices.DeleteFunc(slices.Clone(x.known.segs), func(s *segment) bool { return gone[s] })
+	})
+	x.contents.drop(func(k frameAt) bool { return gone[k.seg] })
+	x.lists.drop(func(k listAt) bool { return gone[k.seg] })
 }
 
 // last is the number of the newest record, 0 without one.
 func (x *index) last() (n uint64) {
-	for _, s := range x.segs {
+	for _, s := range x.segs() {
 		n = max(n, s.last)
 	}
 	return n
@@ -225,7 +232,7 @@ func (x *index) last() (n uint64) {
 // problems lists all damage in the order of the history.
 func (x *index) problems() []*DamageError {
 	var out []*DamageError
-	for _, s := range x.segs {
+	for _, s := range x.segs() {
 		out = append(out, s.problems...)
 		if s.tail != nil {
 			out = append(out, s.tail)
@@ -234,36 +241,51 @@ func (x *index) problems() []*DamageError {
 	return out
 }
 
-// data returns the decoded data of a frame. Its bytes are shared: do not change.
-func (x *index) data(s *segment, f *frame) ([]byte, error) {
-	if b, ok := x.cache.get(f); ok {
-		return b, nil
+// content returns a decoded frame. Its bytes are shared: do not change.
+func (x *index) content(s *segment, f frame) (*content, error) {
+	if c, ok := x.contents.get(frameAt{s, f.off}); ok {
+		return c, nil
 	}
-	b, err := readData(s.file, f, x.zstd)
+	c, err := readContent(s.file, f, s.header.sum, x.zstd)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s at %d: %w", s.name, f.off, err)
+		return nil, &unreadable{s, f.off, err}
 	}
-	x.cache.add(f, b)
-	return b, nil
+	x.contents.add(frameAt{s, f.off}, c)
+	return c, nil
 }
 
-// body reads the body at a place that locate gave.
-func (x *index) body(at bodyLoc) ([]byte, error) {
-	b, err := x.data(at.seg, at.frame)
+func (x *index) records(s *segment, f frame) ([]xds.Record, error) {
+	c, err := x.content(s, f)
 	if err != nil {
 		return nil, err
 	}
-	return slices.Clone(b[at.start : at.start+at.size]), nil
-}
-
-func (x *index) records(s *segment, f *frame) ([]xds.Record, error) {
-	b, err := x.data(s, f)
+	out, err := c.records(&origin{x: x, seg: s})
 	if err != nil {
-		return nil, err
-	}
-	out, err := decodeRecords(f, b)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s at %d: %w", s.name, f.off, err)
+		return nil, &unreadable{s, f.off, err}
 	}
 	return out, nil
+}
+
+// find says where the newest copy of a body is.
+func (x *index) find(d xds.Digest) (*segment, uint32, bool) {
+	for _, s := range slices.Backward(x.segs()) {
+		if n, ok := s.bodies.find(d); ok {
+			return s, n, true
+		}
+	}
+	return nil, 0, false
+}
+
+// hide takes out of the index what an error showed to be lost: a frame, and body
+// n of s that needs it.
+func (x *index) hide(s *segment, n uint32, err error) {
+	x.known.change(func() { s.bodies.hide(n) })
+	x.drop(err)
+}
+
+func (x *index) drop(err error) {
+	var u *unreadable
+	if errors.As(err, &u) && errors.Is(err, errDamaged) {
+		x.known.change(func() { u.seg.drop(u.off, u.err) })
+	}
 }

@@ -81,7 +81,7 @@ func TestSyncFailure(t *testing.T) {
 	}
 	recs := []xds.Record{r}
 	mustAppend(t, w, recs, bodies...)
-	if names, _ := segmentNames(dir); len(names) != 2 || recs[0].Seq != 4 {
+	if names, _ := segmentNames(osFiles{}, dir); len(names) != 2 || recs[0].Seq != 4 {
 		t.Errorf("segments %v, number %d", names, recs[0].Seq)
 	}
 }

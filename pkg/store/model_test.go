@@ -151,7 +151,7 @@ func (m *model) crash(t *rapid.T) {
 }
 
 func (m *model) delete(t *rapid.T) {
-	names, err := segmentNames(m.dir)
+	names, err := segmentNames(osFiles{}, m.dir)
 	if err != nil || len(names) < 2 {
 		t.Skip("too few segments")
 	}
@@ -186,8 +186,8 @@ func (m *model) check(t *rapid.T) {
 		t.Fatal(p)
 	}
 	first := uint64(len(m.recs)) + 1
-	if len(m.r.x.segs) > 0 {
-		first = m.r.x.segs[0].first
+	if len(m.r.x.segs()) > 0 {
+		first = m.r.x.segs()[0].first
 	}
 	want := m.recs[first-1:]
 	for _, id := range m.ids {
@@ -211,7 +211,7 @@ func (m *model) checkOne(t *rapid.T, id xds.Sidecar, want []xds.Record) {
 		for i < len(want) && want[i].Sidecar != id && (want[i].Kind != xds.KindGap || !want[i].Sidecar.IsZero()) {
 			i++
 		}
-		if i == len(want) || got.Seq != want[i].Seq || string(putRecord(nil, &got)) != string(putRecord(nil, &want[i])) {
+		if i == len(want) || got.Seq != want[i].Seq || string(putRecord(nil, &got, nil)) != string(putRecord(nil, &want[i], nil)) {
 			t.Fatalf("%s: record %d is not the one expected", id.Name(), got.Seq)
 		}
 		refs(&got, func(d xds.Digest) {

@@ -1,9 +1,8 @@
 package store
 
 import (
-	"errors"
-	"io/fs"
 	"iter"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -17,6 +16,8 @@ type ReaderConfig struct {
 	CacheBytes int64
 	// Poll is how often Follow looks for news. Default 100 ms.
 	Poll time.Duration
+
+	disk fileSystem
 }
 
 // Reader reads a store, also one that another process is writing. It shows what
@@ -41,7 +42,10 @@ func OpenReaderWith(dir string, cfg ReaderConfig) (*Reader, error) {
 	if cfg.Poll <= 0 {
 		cfg.Poll = 100 * time.Millisecond
 	}
-	x, err := newIndex(dir, cfg.CacheBytes)
+	if cfg.disk == nil {
+		cfg.disk = osFiles{}
+	}
+	x, err := newIndex(cfg.disk, dir, cfg.CacheBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +69,7 @@ func (r *Reader) Close() error {
 func (r *Reader) Refresh() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.x.refresh(func() bool { return locked(r.dir) })
+	return r.x.refresh(func() bool { return r.x.disk.Locked(filepath.Join(r.dir, lockFile)) })
 }
 
 // Problems names everything that is damaged or torn, in the order of the history.
@@ -95,18 +99,19 @@ func (r *Reader) LastPushes() (map[xds.Sidecar]uint64, error) {
 func (r *Reader) Sidecars() ([]xds.Sidecar, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.x.resolve(); err != nil {
-		return nil, err
-	}
 	var out []xds.Sidecar
-	there := map[uint64]bool{}
-	for _, s := range r.x.segs {
-		for _, f := range s.frames {
-			for _, c := range f.sidecars {
-				if id, ok := r.x.ids[c.tag]; ok && !there[c.tag] && !id.IsZero() {
-					out = append(out, id)
-				}
-				there[c.tag] = true
+	there := map[uint64]bool{tagOf(xds.Sidecar{}): false}
+	for _, s := range r.x.segs() {
+		for _, tag := range s.crowd.tags {
+			if there[tag] {
+				continue
+			}
+			id, ok, err := r.x.id(tag)
+			if err != nil {
+				return nil, err
+			}
+			if there[tag] = true; ok && !id.IsZero() {
+				out = append(out, id)
 			}
 		}
 	}
@@ -137,52 +142,56 @@ func (r *Reader) Base(id xds.Sidecar, at uint64) (xds.Record, bool, error) {
 
 // bases lists the frames with bases for tag that are valid at or before at.
 func (x *index) bases(tag, at uint64) (out []place) {
-	for _, s := range x.segs {
-		for _, f := range s.frames {
-			if slices.ContainsFunc(f.bases, func(b baseRef) bool { return b.tag == tag && b.seq <= at }) {
-				out = append(out, place{s, f})
+	for _, s := range x.segs() {
+		for _, b := range s.bases {
+			if i, ok := s.frameAt(b.off); ok && b.tag == tag && b.seq <= at {
+				out = append(out, place{s, s.frames[i]})
 			}
 		}
 	}
 	return out
 }
 
-// Body returns a body. One that the store does not have is no error.
+// Body returns a body. One that the store does not have is no error. Where the
+// newest copy is damaged an older one stands in.
 func (r *Reader) Body(d xds.Digest) ([]byte, bool, error) {
-	at, ok := r.x.bodies.find(d)
+	for {
+		b, s, n, err := r.body(d)
+		if s == nil || err == nil {
+			return b, s != nil, nil
+		}
+		if !lost(err) {
+			return nil, false, err
+		}
+		r.mu.Lock()
+		r.x.hide(s, n, err)
+		r.mu.Unlock()
+	}
+}
+
+func (r *Reader) body(d xds.Digest) ([]byte, *segment, uint32, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	s, n, ok := r.x.find(d)
 	if !ok {
-		return nil, false, nil
+		return nil, nil, 0, nil
 	}
-	b, err := r.x.body(at)
-	if err == nil {
-		return b, true, nil
-	}
-	return nil, false, r.lost(place{at.seg, at.frame}, err)
+	b, err := r.x.body(s, n)
+	return b, s, n, err
 }
 
 // records reads a frame; of one that is lost there are none.
 func (r *Reader) records(p place) ([]xds.Record, error) {
+	r.mu.RLock()
 	recs, err := r.x.records(p.seg, p.frame)
-	if err != nil {
-		return nil, r.lost(p, err)
-	}
-	return recs, nil
-}
-
-// lost takes a frame out that turned out to be damaged, or whose segment was
-// deleted. Other errors it returns.
-func (r *Reader) lost(p place, err error) error {
-	gone := errors.Is(err, fs.ErrClosed)
-	if !gone && !errors.Is(err, errDamaged) {
-		return err
+	r.mu.RUnlock()
+	if err == nil || !lost(err) {
+		return recs, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !gone {
-		p.seg.drop(p.frame, err)
-	}
-	r.x.bodies.drop(func(at bodyLoc) bool { return at.frame == p.frame })
-	return nil
+	r.x.drop(err)
+	return nil, nil
 }
 
 // Records gives the records of one sidecar from number from on, without bases;

@@ -16,7 +16,8 @@ type scanner struct {
 	size int64
 	seed uint32
 	buf  []byte
-	at   int64 // offset of buf
+	at   int64     // offset of buf
+	list []*parsed // of the group before, to be used again
 }
 
 // bytes returns the n bytes at off (fewer at the end), valid until the next call.
@@ -46,41 +47,42 @@ func (s *scanner) load(off, n int64) error {
 
 // frame reads and checks the frame at off. bad says that no good frame stands
 // there, err that reading failed.
-func (s *scanner) frame(off int64) (f *frame, bad, err error) {
+func (s *scanner) frame(off int64, p *parsed) (bad, err error) {
 	b, err := s.bytes(off, frameHeader)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(b) < frameHeader {
-		return nil, errShort, nil
+		return errShort, nil
 	}
 	if binary.LittleEndian.Uint32(b) != frameMark {
-		return nil, errMark, nil
+		return errMark, nil
 	}
 	n := frameHeader + int64(binary.LittleEndian.Uint32(b[4:])) + int64(binary.LittleEndian.Uint32(b[8:]))
 	if n > s.size-off {
-		return nil, errShort, nil
+		return errShort, nil
 	}
 	if b, err = s.bytes(off, n); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	f, bad = parseFrame(b, s.seed)
-	if f != nil {
-		f.off = off
-	}
-	return f, bad, nil
+	p.off = off
+	return p.parse(b, s.seed), nil
 }
 
 // group reads the frames that were written together from off on. Where one is
-// bad, group returns those before it, and end is the offset of the bad one.
-func (s *scanner) group(off int64) (frames []*frame, end int64, bad, err error) {
+// bad, group returns those before it, and end is the offset of the bad one. The
+// frames are valid until the next call.
+func (s *scanner) group(off int64) (frames []*parsed, end int64, bad, err error) {
 	for end = off; ; {
-		f, bad, err := s.frame(end)
-		if bad != nil || err != nil {
-			return frames, end, bad, err
+		if len(frames) == len(s.list) {
+			s.list = append(s.list, &parsed{})
 		}
-		frames, end = append(frames, f), f.end()
-		if f.flags&flagMore == 0 {
+		p := s.list[len(frames)]
+		if bad, err := s.frame(end, p); bad != nil || err != nil {
+			return s.list[:len(frames)], end, bad, err
+		}
+		frames, end = s.list[:len(frames)+1], p.end()
+		if p.flags&flagMore == 0 {
 			return frames, end, nil, nil
 		}
 	}
@@ -88,6 +90,7 @@ func (s *scanner) group(off int64) (frames []*frame, end int64, bad, err error) 
 
 // find looks for a good frame at or behind off.
 func (s *scanner) find(off int64) (int64, bool, error) {
+	var one parsed
 	mark := binary.LittleEndian.AppendUint32(nil, frameMark)
 	for off+frameHeader <= s.size {
 		b, err := s.bytes(off, window)
@@ -100,7 +103,7 @@ func (s *scanner) find(off int64) (int64, bool, error) {
 			continue
 		}
 		off += int64(i)
-		_, bad, err := s.frame(off)
+		bad, err := s.frame(off, &one)
 		if err != nil {
 			return 0, false, err
 		}

@@ -3,9 +3,9 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
+	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -18,23 +18,25 @@ type segment struct {
 	name     string
 	first    uint64 // number of the first record, as the name says
 	nth      int    // among those with this first, as the name says
-	file     segmentFile
+	file     file
 	header   header
 	headed   bool // header is read
 	final    bool // will not grow any more
 	good     int64
-	frames   []*frame
-	last     uint64         // highest record number
-	lean     bool           // keep no frames: a writer looks up bodies only
+	frames   []frame
+	last     uint64 // highest record number
+	bare     bool   // of the frames nothing is kept: a writer needs those of late only
+	bodies   bodies
+	crowd    crowd
+	bases    []basePlace
 	problems []*DamageError // inside
 	tail     *DamageError   // what stands behind good and will not become better
 }
 
-// segmentFile is what a segment needs of an *os.File.
-type segmentFile interface {
-	io.ReaderAt
-	io.Closer
-	Stat() (os.FileInfo, error)
+// basePlace is where a base stands.
+type basePlace struct {
+	baseRef
+	off int64 // of the frame
 }
 
 // segmentName takes apart a file name.
@@ -49,8 +51,8 @@ func segmentName(name string) (first uint64, nth int, ok bool) {
 }
 
 // openSegment opens a file that refresh will read.
-func openSegment(dir, name string) (*segment, error) {
-	f, err := os.Open(filepath.Join(dir, name))
+func openSegment(disk fileSystem, dir, name string) (*segment, error) {
+	f, err := disk.Open(filepath.Join(dir, name))
 	if err != nil {
 		return nil, fmt.Errorf("opening a segment: %w", err)
 	}
@@ -60,18 +62,23 @@ func openSegment(dir, name string) (*segment, error) {
 	return s, nil
 }
 
+// strip forgets the frames, for good.
+func (s *segment) strip() {
+	s.bare, s.frames, s.bodies, s.bases = true, nil, bodies{}, nil
+}
+
 // read reads what was appended since the last time and gives each new frame to
 // add. live says whether a writer may still be at it.
-func (s *segment) read(live bool, add func(*frame)) error {
-	info, err := s.file.Stat()
+func (s *segment) read(live bool, add func(*parsed)) error {
+	size, err := s.file.Size()
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", s.name, err)
 	}
 	s.tail = nil
-	if !s.headed && !s.readHeader(info.Size(), live, &err) {
+	if !s.headed && !s.readHeader(size, live, &err) {
 		return err
 	}
-	sc := &scanner{r: s.file, size: info.Size(), seed: s.header.sum}
+	sc := &scanner{r: s.file, size: size, seed: s.header.sum}
 	for s.good < sc.size {
 		more, err := s.step(sc, live, add)
 		if err != nil {
@@ -92,10 +99,15 @@ func (s *segment) readHeader(size int64, live bool, failed *error) bool {
 		return true
 	}
 	var newer *NewerVersionError
-	if errors.As(err, &newer) {
+	var old *OldVersionError
+	switch {
+	case errors.As(err, &newer):
 		newer.File = s.name
 		*failed = newer
-	} else if !live {
+	case errors.As(err, &old):
+		old.File = s.name
+		*failed = old
+	case !live:
 		s.tail = s.damage(0, size, err)
 	}
 	return false
@@ -103,7 +115,7 @@ func (s *segment) readHeader(size int64, live bool, failed *error) bool {
 
 // step takes in the next group, or what is left of it where it is damaged, and
 // reports whether to go on.
-func (s *segment) step(sc *scanner, live bool, add func(*frame)) (bool, error) {
+func (s *segment) step(sc *scanner, live bool, add func(*parsed)) (bool, error) {
 	group, end, bad, err := sc.group(s.good)
 	if err != nil {
 		return false, err
@@ -128,9 +140,10 @@ func (s *segment) step(sc *scanner, live bool, add func(*frame)) (bool, error) {
 // skip goes on behind damage. A frame that stands behind was written later, so
 // what is bad before it cannot be a write under way: unless it was one when its
 // bytes were read. That is why they are read once more.
-func (s *segment) skip(sc *scanner, bad, next int64, group []*frame, add func(*frame)) error {
+func (s *segment) skip(sc *scanner, bad, next int64, group []*parsed, add func(*parsed)) error {
 	sc.buf = nil
-	_, why, err := sc.frame(bad)
+	var again parsed
+	why, err := sc.frame(bad, &again)
 	if err != nil || why == nil {
 		return err
 	}
@@ -139,49 +152,132 @@ func (s *segment) skip(sc *scanner, bad, next int64, group []*frame, add func(*f
 	return nil
 }
 
-func (s *segment) take(group []*frame, end int64, add func(*frame)) {
-	for _, f := range group {
-		if f.prev < s.last {
-			s.problems = append(s.problems, s.damage(f.off, f.end()-f.off, errHead))
+func (s *segment) take(group []*parsed, end int64, add func(*parsed)) {
+	for _, p := range group {
+		if p.prev < s.last || !s.bare && !s.bodies.fits(p, end) {
+			s.problems = append(s.problems, s.damage(p.off, int64(p.size), errHead))
 			continue
 		}
-		s.last = f.last()
-		if !s.lean {
-			s.frames = append(s.frames, f)
-		}
-		add(f)
+		s.last = p.prev + p.numbered
+		s.note(p)
+		add(p)
 	}
 	s.good = end
+}
+
+// note keeps of a frame what the index needs.
+func (s *segment) note(p *parsed) {
+	who := s.crowd.set(p.sidecars)
+	if s.bare {
+		return
+	}
+	f := frame{off: p.off, prev: p.prev, size: p.size, count: uint32(p.count), numbered: uint32(p.numbered), bodies: uint32(len(p.bodies)),
+		who: who, more: p.flags&flagMore != 0, everyone: p.everyone}
+	s.bodies.add(p)
+	f.firstBody = s.bodies.next() - f.bodies
+	s.frames = append(s.frames, f)
+	for _, b := range p.bases {
+		s.bases = append(s.bases, basePlace{b, p.off})
+	}
 }
 
 func (s *segment) damage(off, n int64, why error) *DamageError {
 	return &DamageError{File: s.name, Offset: off, Length: n, Why: why.Error()}
 }
 
-// drop forgets a frame whose data turned out to be unreadable.
-func (s *segment) drop(f *frame, why error) {
-	for i, x := range s.frames {
-		if x == f {
-			s.problems = append(s.problems, s.damage(f.off, f.end()-f.off, why))
-			s.frames = append(s.frames[:i:i], s.frames[i+1:]...)
-			return
+// frameAt finds a frame by its offset.
+func (s *segment) frameAt(off int64) (int, bool) {
+	return slices.BinarySearchFunc(s.frames, off, func(f frame, off int64) int {
+		switch {
+		case f.off < off:
+			return -1
+		case f.off > off:
+			return 1
 		}
+		return 0
+	})
+}
+
+// frameWith finds the frame with the record that has a number.
+func (s *segment) frameWith(seq uint64) (frame, bool) {
+	i := sort.Search(len(s.frames), func(i int) bool { return s.frames[i].last() >= seq })
+	if i == len(s.frames) || s.frames[i].prev >= seq {
+		return frame{}, false
+	}
+	return s.frames[i], true
+}
+
+// frameOf finds the frame with a body.
+func (s *segment) frameOf(body uint32) (frame, bool) {
+	i := sort.Search(len(s.frames), func(i int) bool { return s.frames[i].lastBody() > body })
+	if i == len(s.frames) || s.frames[i].firstBody > body {
+		return frame{}, false
+	}
+	return s.frames[i], true
+}
+
+// drop forgets a frame whose data turned out to be unreadable, with its bodies.
+func (s *segment) drop(off int64, why error) {
+	i, ok := s.frameAt(off)
+	if !ok {
+		return
+	}
+	f := s.frames[i]
+	s.problems = append(s.problems, s.damage(f.off, int64(f.size), why))
+	s.frames = slices.Delete(slices.Clone(s.frames), i, i+1)
+	for n := f.firstBody; n < f.lastBody(); n++ {
+		s.bodies.hide(n)
 	}
 }
 
-// bodyLoc is where a body stands.
-type bodyLoc struct {
-	seg   *segment
-	frame *frame
-	start uint64 // in the data of the frame
-	size  uint64
+// concerns reports whether records for the sidecar with this tag may be in f.
+func (s *segment) concerns(f frame, tag uint64) bool {
+	return f.everyone || slices.Contains(s.crowd.sets[f.who], tag)
 }
 
-// locate gives f each body of the frame with its place.
-func (s *segment) locate(f *frame, each func(xds.Digest, bodyLoc)) {
-	start := uint64(0)
-	for _, r := range f.bodies {
-		each(r.digest, bodyLoc{s, f, start, r.size})
-		start += r.size
+// crowd is who has records in a segment.
+type crowd struct {
+	sets   [][]uint64        // each different list of tags once; frames name it
+	single map[uint64]uint32 // the place of the list of one tag alone
+	tags   []uint64          // in order of appearance
+	pushes map[uint64]uint64 // highest push number, by tag
+	ids    map[uint64]xds.Sidecar
+}
+
+// set takes in the sidecars of a frame and says which list is theirs.
+func (c *crowd) set(refs []sidecarRef) uint32 {
+	if c.pushes == nil {
+		c.pushes, c.single, c.ids, c.sets = map[uint64]uint64{}, map[uint64]uint32{}, map[uint64]xds.Sidecar{}, [][]uint64{nil}
+	}
+	for i := range refs {
+		c.meet(&refs[i])
+	}
+	switch len(refs) {
+	case 0:
+		return 0
+	case 1:
+		if n, ok := c.single[refs[0].tag]; ok {
+			return n
+		}
+		c.single[refs[0].tag] = uint32(len(c.sets))
+	}
+	tags := make([]uint64, len(refs))
+	for i := range refs {
+		tags[i] = refs[i].tag
+	}
+	c.sets = append(c.sets, tags)
+	return uint32(len(c.sets) - 1)
+}
+
+func (c *crowd) meet(r *sidecarRef) {
+	n, ok := c.pushes[r.tag]
+	if !ok {
+		c.tags = append(c.tags, r.tag)
+	}
+	if !ok || r.maxPush > n {
+		c.pushes[r.tag] = r.maxPush
+	}
+	if r.defined {
+		c.ids[r.tag] = r.id
 	}
 }

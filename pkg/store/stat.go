@@ -3,6 +3,7 @@ package store
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -37,7 +38,7 @@ func Stat(dir string) (Stats, error) {
 		return Stats{}, err
 	}
 	defer r.Close() //nolint:errcheck // only read
-	st := Stats{Records: map[string]uint64{}, Writing: locked(dir), Bodies: r.x.bodies.len()}
+	st := Stats{Records: map[string]uint64{}, Writing: Writing(dir), Bodies: r.x.different()}
 	ids, err := r.Sidecars()
 	if err != nil {
 		return st, err
@@ -47,7 +48,7 @@ func Stat(dir string) (Stats, error) {
 			st.Sidecars++
 		}
 	}
-	for _, s := range r.x.segs {
+	for _, s := range r.x.segs() {
 		if err := st.segment(r, s); err != nil {
 			return st, err
 		}
@@ -64,11 +65,13 @@ func (st *Stats) segment(r *Reader, s *segment) error {
 	if s.headed && (st.Writers == 0 || s.header.Writer != st.writer) {
 		st.Writers, st.writer = st.Writers+1, s.header.Writer
 	}
-	for _, f := range s.frames {
-		st.RawBytes += int64(f.raw)
+	for _, f := range slices.Clone(s.frames) {
 		recs, err := r.records(place{s, f})
 		if err != nil {
 			return err
+		}
+		if c, err := r.x.content(s, f); err == nil {
+			st.RawBytes += int64(c.head.raw)
 		}
 		for i := range recs {
 			st.record(&recs[i])
@@ -95,4 +98,17 @@ func (st *Stats) record(r *xds.Record) {
 	if r.Time.After(st.Last) {
 		st.Last = r.Time
 	}
+}
+
+// different counts the bodies, each once.
+func (x *index) different() int {
+	all := map[xds.Digest]bool{}
+	for _, s := range x.segs() {
+		for _, d := range s.bodies.digests {
+			if !d.IsZero() {
+				all[d] = true
+			}
+		}
+	}
+	return len(all)
 }

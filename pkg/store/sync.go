@@ -3,7 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"sync"
 	"time"
 )
@@ -12,19 +12,20 @@ import (
 // per interval. It never holds up a write.
 type syncer struct {
 	dir     string
+	disk    fileSystem
 	wake    chan struct{} // capacity 1: something is dirty
 	quit    chan struct{}
 	done    chan struct{}
 	running sync.Mutex // held during fsync: one at a time
 
 	mu    sync.Mutex // guards the rest
-	files map[*os.File]bool
-	seen  map[*os.File]bool // their names are on the disk
-	err   error             // of a sync in the background, not yet told
+	files map[file]bool
+	seen  map[file]bool // their names are on the disk
+	err   error         // of a sync in the background, not yet told
 }
 
-func (s *syncer) start(dir string, every time.Duration) {
-	s.dir, s.files, s.seen = dir, map[*os.File]bool{}, map[*os.File]bool{}
+func (s *syncer) start(disk fileSystem, dir string, every time.Duration) {
+	s.disk, s.dir, s.files, s.seen = disk, dir, map[file]bool{}, map[file]bool{}
 	s.wake, s.quit, s.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	go s.run(every)
 }
@@ -51,7 +52,7 @@ func (s *syncer) run(every time.Duration) {
 }
 
 // dirty says that f was written to.
-func (s *syncer) dirty(f *os.File) {
+func (s *syncer) dirty(f file) {
 	s.mu.Lock()
 	s.files[f] = true
 	s.mu.Unlock()
@@ -77,7 +78,7 @@ func (s *syncer) now() error {
 	defer s.running.Unlock()
 	s.mu.Lock()
 	files, fresh := s.files, false
-	s.files = map[*os.File]bool{}
+	s.files = map[file]bool{}
 	for f := range files {
 		fresh = fresh || !s.seen[f]
 		s.seen[f] = true
@@ -85,12 +86,12 @@ func (s *syncer) now() error {
 	s.mu.Unlock()
 	var err error
 	for f := range files {
-		if e := f.Sync(); !errors.Is(e, os.ErrClosed) { // deleted and forgotten
+		if e := f.Sync(); !errors.Is(e, fs.ErrClosed) { // deleted and forgotten
 			err = errors.Join(err, e)
 		}
 	}
 	if fresh {
-		err = errors.Join(err, syncDir(s.dir))
+		err = errors.Join(err, s.disk.SyncDir(s.dir))
 	}
 	if err != nil {
 		return fmt.Errorf("syncing a store: %w", err)
@@ -104,10 +105,10 @@ func (s *syncer) stop() error {
 	return errors.Join(s.failure(), s.now())
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+// closed forgets a file.
+func (s *syncer) closed(f file) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.files, f)
+	delete(s.seen, f)
 }

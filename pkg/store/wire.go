@@ -22,6 +22,7 @@ type decoder struct {
 	typ  protowire.Type
 	u    uint64
 	v    []byte
+	in   *origin
 	err  error
 }
 
@@ -107,10 +108,10 @@ func (d *decoder) digest() (x xds.Digest) {
 
 // sub decodes the field as a message of its own.
 func (d *decoder) sub(f func(*decoder)) {
-	in := decoder{rest: d.view()}
-	f(&in)
-	if in.err != nil && d.err == nil {
-		d.err = fmt.Errorf("field %d: %w", d.num, in.err)
+	sub := decoder{rest: d.view(), in: d.in}
+	f(&sub)
+	if sub.err != nil && d.err == nil {
+		d.err = fmt.Errorf("field %d: %w", d.num, sub.err)
 	}
 }
 

@@ -3,7 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"path/filepath"
 	"sync"
 	"time"
@@ -19,14 +19,31 @@ type Config struct {
 	Dir string
 	// SegmentBytes is the size from which on a new segment is begun. Default 64 MiB.
 	SegmentBytes int64
+	// SegmentAge is the age from which on a new segment is begun. Default: an
+	// eighth of RetainAge; without that, none.
+	SegmentAge time.Duration
+	// RetainAge and RetainBytes bound the history: segments whose newest record is
+	// older are deleted, and the oldest while all are larger. The one that is being
+	// written stays whatever its size. Default 0: no bound.
+	RetainAge   time.Duration
+	RetainBytes int64
+	// MinFree is how many bytes must be free on the disk for Append to write
+	// (ErrLowSpace). Default 0: Append tries until the disk is full.
+	MinFree int64
 	// SyncEvery is the least time between two calls of fsync. Default 1 s.
 	SyncEvery time.Duration
 	// Bases gives one base per live sidecar, as of the last record that Append
 	// took. It is called from within Append, on the same goroutine, when a segment
 	// begins. Default: none.
 	Bases func() []xds.Record
+	// Settled reports that no change is under way, so that bases made now cut none
+	// in two. A segment that has its size waits for that, until it is half as large
+	// again. It is called like Bases. Default: always.
+	Settled func() bool
 	// Now gives the creation times of segments. Default time.Now.
 	Now func() time.Time
+
+	disk fileSystem
 }
 
 func (c *Config) defaults() error {
@@ -35,6 +52,18 @@ func (c *Config) defaults() error {
 	}
 	if c.SegmentBytes <= 0 {
 		c.SegmentBytes = 64 << 20
+		if c.RetainBytes > 0 {
+			c.SegmentBytes = max(1<<20, min(c.SegmentBytes, c.RetainBytes/8))
+		}
+	}
+	if c.SegmentAge <= 0 {
+		c.SegmentAge = c.RetainAge / 8
+	}
+	if c.Settled == nil {
+		c.Settled = func() bool { return true }
+	}
+	if c.disk == nil {
+		c.disk = osFiles{}
 	}
 	if c.SyncEvery <= 0 {
 		c.SyncEvery = time.Second
@@ -51,7 +80,8 @@ func (c *Config) defaults() error {
 // Writer appends to a store. All methods may be called concurrently.
 type Writer struct {
 	cfg       Config
-	lock      *os.File
+	disk      fileSystem
+	lock      io.Closer
 	key       []byte
 	recovered []*DamageError
 	sync      syncer
@@ -62,17 +92,22 @@ type Writer struct {
 	cur    *open    // the segment that is written, nil before the first Append
 	id     [16]byte // of this writer, stands in its segments
 	seq    uint64
+	space  space
 	closed bool
 }
 
 // open is the segment that is being written.
 type open struct {
-	seg   *segment
-	file  *os.File
-	start int64 // size of what a segment begins with
-	had   map[xds.Digest]bool
-	named map[uint64]bool
+	seg         *segment
+	file        file
+	start       int64 // size of what a segment begins with
+	startBodies int   // bodies in that, and in its first records
+	named       map[uint64]bool
+	past        *past
 }
+
+// writerCache is for what bodies are compared with and copied from.
+const writerCache = 6 << 20
 
 // OpenWriter opens or makes a store for writing. Errors: ErrLocked while another
 // writer has it, *NewerVersionError, and what the file system says.
@@ -80,32 +115,33 @@ func OpenWriter(cfg Config) (*Writer, error) {
 	if err := cfg.defaults(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(cfg.Dir, dirMode); err != nil {
+	if err := cfg.disk.Mkdir(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("making the directory of a store: %w", err)
 	}
-	l, err := lock(cfg.Dir)
+	l, err := cfg.disk.Lock(filepath.Join(cfg.Dir, lockFile))
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{cfg: cfg, lock: l}
+	w := &Writer{cfg: cfg, disk: cfg.disk, lock: l, space: space{min: cfg.MinFree, written: spaceStep}}
 	w.newID()
 	if err := w.open(); err != nil {
 		_ = l.Close() // nothing was written
 		return nil, err
 	}
-	w.sync.start(cfg.Dir, cfg.SyncEvery)
+	w.sync.start(cfg.disk, cfg.Dir, cfg.SyncEvery)
+	w.retain()
 	return w, nil
 }
 
 func (w *Writer) open() (err error) {
-	if w.key, err = loadKey(w.cfg.Dir); err != nil {
+	if w.key, err = loadKey(w.disk, w.cfg.Dir); err != nil {
 		return err
 	}
-	w.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(chunkRaw), zstd.WithLowerEncoderMem(true))
+	w.zstd, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return fmt.Errorf("setting up zstd: %w", err)
 	}
-	if w.index, err = newIndex(w.cfg.Dir, 8*chunkRaw); err != nil {
+	if w.index, err = newIndex(w.disk, w.cfg.Dir, writerCache); err != nil {
 		return err
 	}
 	w.index.lean = true
@@ -123,10 +159,10 @@ func (w *Writer) open() (err error) {
 // recover cuts what the previous writer did not finish.
 func (w *Writer) recover() error {
 	x := w.index
-	if len(x.segs) == 0 {
+	if len(x.segs()) == 0 {
 		return nil
 	}
-	s := x.segs[len(x.segs)-1]
+	s := x.segs()[len(x.segs())-1]
 	s.final = true
 	if s.tail == nil || !s.tail.Torn {
 		return nil
@@ -135,11 +171,11 @@ func (w *Writer) recover() error {
 	path := filepath.Join(x.dir, s.name)
 	var err error
 	if s.good <= headerSize {
-		err = os.Remove(path)
-		x.segs = x.segs[:len(x.segs)-1]
+		err = w.disk.Remove(path)
+		x.known.segs = x.known.segs[:len(x.segs())-1]
 		err = errors.Join(err, s.file.Close())
 	} else {
-		err = os.Truncate(path, s.good)
+		err = w.disk.Truncate(path, s.good)
 	}
 	if err != nil {
 		return fmt.Errorf("cutting the torn end of %s: %w", s.name, err)
@@ -170,11 +206,10 @@ func (w *Writer) LastPushes() (map[xds.Sidecar]uint64, error) {
 	return w.index.lastPushes()
 }
 
-// Has reports whether the store holds a body. Such a body need not be given to
-// Append again. It never waits for the disk.
+// Has reports whether one of the last two segments holds a body. Such a body need
+// not be given to Append again. It never waits for the disk.
 func (w *Writer) Has(d xds.Digest) bool {
-	_, ok := w.index.bodies.find(d)
-	return ok
+	return w.index.known.has(d)
 }
 
 // Sync returns when everything appended so far is on the disk.

@@ -1,4 +1,6 @@
 package store
 
+import "path/filepath"
+
 // Writing reports whether a writer has the store in dir right now.
-func Writing(dir string) bool { return locked(dir) }
+func Writing(dir string) bool { return locked(filepath.Join(dir, lockFile)) }
