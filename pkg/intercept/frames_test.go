@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -445,5 +447,39 @@ func TestKindOf(t *testing.T) {
 	}
 	if kindOf(adsDelta, "text/html") != kindNone {
 		t.Error("a page is no stream")
+	}
+}
+
+// TestWholeResources: resources that are there whole and resources that come byte
+// by byte are the same, and so is what is wrong with a message.
+func TestWholeResources(t *testing.T) {
+	long := []byte{0x12, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00} // an empty one, its length in six bytes
+	for name, msg := range map[string][]byte{
+		"many":      deltaResponse(50, 300),
+		"none":      {},
+		"empty":     {0x12, 0x00, 0x12, 0x00},
+		"long way":  long,
+		"too long":  {0x12, 0x05, 1, 2, 3, 4},
+		"no length": {0x12},
+		"huge":      {0x12, 0xff, 0xff, 0xff, 0x7f, 1},
+		"group":     {0x1b, 0x12, 0x01, 0xff, 0x1c},
+	} {
+		var seen [2]*xds.Message
+		var failed [2]error
+		for i, size := range []int{1, max(1, len(msg))} {
+			in := newTestObserver(t, &memory{deaf: true}).in
+			in.seed = 1
+			r := newResponse(in, uint64(len(msg)), func() shape { return shapeResource }, false)
+			for b := range slices.Chunk(msg, size) {
+				failed[i] = errors.Join(failed[i], r.feed(b))
+			}
+			if failed[i] == nil {
+				seen[i], failed[i] = r.finish()
+			}
+			r.drop()
+		}
+		if (failed[0] == nil) != (failed[1] == nil) || !reflect.DeepEqual(seen[0], seen[1]) {
+			t.Errorf("%s: %v, %+v byte by byte; %v, %+v at once", name, failed[0], seen[0], failed[1], seen[1])
+		}
 	}
 }

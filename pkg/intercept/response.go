@@ -21,6 +21,8 @@ const (
 	// DeltaDiscoveryResponse (envoy/service/discovery/v3/discovery.proto).
 	fieldResources = 2
 	fieldTypeURL   = 4
+	// tagResources is the tag of fieldResources, length-delimited.
+	tagResources = fieldResources<<3 | 2
 	// briefCost is what a resource costs while its message is not complete.
 	briefCost = 32
 )
@@ -66,16 +68,25 @@ func (r *response) feed(b []byte) error {
 		r.sum.Write(b)
 	}
 	for len(b) > 0 {
-		tok, n, err := r.tok.next(b)
+		n, err := r.step(b)
 		if err != nil {
 			return err
 		}
 		b = b[n:]
-		if err := r.token(tok); err != nil {
-			return err
-		}
 	}
 	return nil
+}
+
+// step reads a resource that is there whole, or else the next token.
+func (r *response) step(b []byte) (int, error) {
+	if content, n := r.tok.whole(b, tagResources, maxResource); n > 0 {
+		return n, r.resource(content)
+	}
+	tok, n, err := r.tok.next(b)
+	if err != nil {
+		return n, err
+	}
+	return n, r.token(tok)
 }
 
 func (r *response) token(tok token) error {

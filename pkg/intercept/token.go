@@ -1,6 +1,9 @@
 package intercept
 
-import "errors"
+import (
+	"encoding/binary"
+	"errors"
+)
 
 var (
 	errTruncated = errors.New("protobuf: the message ends inside a field")
@@ -66,6 +69,23 @@ func (t *tokenizer) next(b []byte) (token, int, error) {
 		}
 	}
 	return token{}, len(b), nil
+}
+
+// whole returns the content of a length-delimited field with a tag of one byte,
+// where the field begins b, all of it is there and it is not over most bytes, and
+// how much of b it is; 0 where next must be asked. It does in one step what next does in two: nearly
+// every byte of a push is in such a field.
+func (t *tokenizer) whole(b []byte, tag byte, most int) (content []byte, n int) {
+	if t.n != 0 || t.body != 0 || t.depth != 0 || len(b) < 2 || b[0] != tag {
+		return nil, 0
+	}
+	size, head := binary.Uvarint(b[1:min(len(b), 5)])
+	n = 1 + head + int(size)
+	if head <= 0 || size > uint64(most) || n > len(b) || uint64(n) > t.left {
+		return nil, 0
+	}
+	t.left -= uint64(n)
+	return b[1+head : n], n
 }
 
 func (t *tokenizer) content(b []byte) (token, int, error) {
