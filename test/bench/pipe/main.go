@@ -43,6 +43,16 @@ var sections = []struct {
 }{
 	{"store", "the segment log on a long history of little change", storeSection},
 	{"latency", "large pushes of 1.35, 6 and 25 MB, one at a time: latency and CPU", latencySection},
+	{"ping", "1 kB there and back", pingSection},
+	{"churn", "pushes that are all new: CPU", churnSection},
+	{"tls", "TLS on both sides: CPU against a copy loop", tlsSection},
+	{"memory", "memory idle and after pushes of 25 MB, and the judge's", memorySection},
+	{"streams", "1,000 streams: memory of each, 1 kB to all", streamsSection},
+	{"storm", "300 clients connect at once", stormSection},
+	{"stalled", "readers that stall or freeze: memory, losses, other streams", stalledSection},
+	{"faults", "recorder dead, disk full, disk slow: latency against a healthy one", faultsSection},
+	{"slowdisk", "the first push of 25 MB onto a slow disk", slowdiskSection},
+	{"detect", "change detection on 20,000 resources", detectSection},
 }
 
 func main() {
