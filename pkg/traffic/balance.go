@@ -1,6 +1,8 @@
 package traffic
 
 import (
+	"slices"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	cswrrv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/client_side_weighted_round_robin/v3"
 	providedv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/cluster_provided/v3"
@@ -12,7 +14,6 @@ import (
 	roundv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/round_robin/v3"
 	wrrv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/load_balancing_policies/wrr_locality/v3"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/xdsproxy/xdsproxy/pkg/decode"
 )
@@ -22,19 +23,9 @@ type balance struct {
 	panicAt     float64 // share of usable endpoints, in percent, below which all are used
 	failOnPanic bool
 	localities  bool // only localities with a weight take traffic
-	subset      subsetPolicy
-	defaults    map[string]*structpb.Value // subsetDefault
+	subsets     *subsets
 	unsure      string
 }
-
-type subsetPolicy uint8
-
-const (
-	subsetOff subsetPolicy = iota
-	subsetNone
-	subsetAny
-	subsetDefault
-)
 
 // defaultPanic is healthy_panic_threshold where it is not set.
 const defaultPanic = 50
@@ -50,29 +41,11 @@ func compileBalance(m *clusterv3.Cluster) balance {
 	if lb.GetOverrideHostStatus() != nil {
 		b.unsure = "override_host_status is not evaluated"
 	}
-	b.subsets(m.GetLbSubsetConfig())
+	b.setSubsets(m.GetLbSubsetConfig())
 	if p := m.GetLoadBalancingPolicy(); p != nil {
 		b.typed(p)
 	}
 	return b
-}
-
-// subsets: without selectors there are none (source/common/upstream/upstream_impl.cc).
-func (b *balance) subsets(s *clusterv3.Cluster_LbSubsetConfig) {
-	if len(s.GetSubsetSelectors()) == 0 {
-		return
-	}
-	switch s.GetFallbackPolicy() {
-	case clusterv3.Cluster_LbSubsetConfig_NO_FALLBACK:
-		b.subset = subsetNone
-	case clusterv3.Cluster_LbSubsetConfig_ANY_ENDPOINT:
-		b.subset = subsetAny
-	case clusterv3.Cluster_LbSubsetConfig_DEFAULT_SUBSET:
-		b.subset, b.defaults = subsetDefault, s.GetDefaultSubset().GetFields()
-	}
-	if s.GetPanicModeAny() || s.GetMetadataFallbackPolicy() != 0 {
-		b.unsure = "the subset load balancer's fallbacks are not evaluated"
-	}
 }
 
 // typed takes the first policy that is known; one that is not makes the choice unsure.
@@ -122,7 +95,7 @@ type chosen struct {
 
 // choose applies health, priorities, panic, localities and subsets
 // (source/extensions/load_balancing_policies/common/load_balancer_impl.cc).
-func (b *balance) choose(a *assignment) chosen {
+func (b *balance) choose(a *assignment, want criteria) chosen {
 	switch {
 	case a.broken != "":
 		return chosen{unsure: a.broken}
@@ -130,14 +103,19 @@ func (b *balance) choose(a *assignment) chosen {
 		return chosen{unsure: b.unsure}
 	case a.weighted:
 		return chosen{unsure: "weighted_priority_health is not evaluated"}
-	case b.subset == subsetNone:
-		return chosen{reason: "no subset is asked for and the cluster has no fallback"}
+	case b.subsets != nil:
+		return b.subsets.choose(b, a, want)
 	}
-	sets, total := b.hostSets(a)
+	return b.among(a, func(host) bool { return true })
+}
+
+// among chooses among the hosts that ok admits.
+func (b *balance) among(a *assignment, ok func(host) bool) chosen {
+	sets, total := hostSets(a, ok)
 	if total == 0 {
 		return chosen{reason: "empty"}
 	}
-	out := b.spread(sets, a.factor)
+	out := b.spread(sets)
 	if len(out.hosts) == 0 && out.reason == "" {
 		out.reason = "unhealthy"
 	}
@@ -148,21 +126,21 @@ func (b *balance) choose(a *assignment) chosen {
 type hostSet struct {
 	all, healthy, degraded []host
 	weighted               []locality // localities with a weight
+	factor                 uint32     // overprovisioning, in percent
 }
 
-func (b *balance) hostSets(a *assignment) ([]hostSet, int) {
+// hostSets are the priorities of a, of the hosts that ok admits.
+func hostSets(a *assignment, ok func(host) bool) ([]hostSet, int) {
 	var sets []hostSet
 	total := 0
 	for _, p := range a.priorities {
-		var s hostSet
+		s := hostSet{factor: a.factor}
 		for _, l := range p.localities {
+			l.hosts = slices.DeleteFunc(slices.Clone(l.hosts), func(h host) bool { return !ok(h) })
 			if l.weight > 0 {
 				s.weighted = append(s.weighted, l)
 			}
 			for _, h := range l.hosts {
-				if b.subset == subsetDefault && !subsetOf(b.defaults, h.meta) {
-					continue
-				}
 				s.add(h)
 			}
 		}
@@ -183,34 +161,51 @@ func (s *hostSet) add(h host) {
 }
 
 // spread gives load to priorities, and takes the hosts of those that get any.
-func (b *balance) spread(sets []hostSet, factor uint32) chosen {
-	h, d := make([]uint32, len(sets)), make([]uint32, len(sets))
-	sum := uint32(0)
-	for i, s := range sets {
-		if n := uint32(len(s.all)); n > 0 {
-			h[i] = min(100, factor*uint32(len(s.healthy))/n)
-			d[i] = min(100, factor*uint32(len(s.degraded))/n)
-		}
-		sum += h[i] + d[i]
-	}
-	sum = min(100, sum)
+func (b *balance) spread(sets []hostSet) chosen {
+	h, d, sum := available(sets)
 	if sum < 100 {
-		if out, done := b.panicking(sets, h, d, sum); done {
+		if out, done := b.panicking(sets, sum); done {
 			return out
 		}
 	}
-	loadH, left := distribute(h, 100, sum)
-	loadD, left := distribute(d, left, sum)
-	leftover(loadH, loadD, h, d, left)
+	loadH, loadD := loads(h, d, sum)
 	return b.collect(sets, loadH, loadD, sum)
 }
 
-// panicking handles the case where everything is in panic, or nothing is usable.
-func (b *balance) panicking(sets []hostSet, h, d []uint32, sum uint32) (chosen, bool) {
-	all := true
-	for _, s := range sets {
-		all = all && b.inPanic(s)
+// available is how much of all load the healthy and the degraded hosts of each
+// priority can carry, in percent, and how much all can.
+func available(sets []hostSet) (h, d []uint32, sum uint32) {
+	h, d = make([]uint32, len(sets)), make([]uint32, len(sets))
+	for i, s := range sets {
+		if n := uint32(len(s.all)); n > 0 {
+			h[i] = min(100, s.factor*uint32(len(s.healthy))/n)
+			d[i] = min(100, s.factor*uint32(len(s.degraded))/n)
+		}
+		sum += h[i] + d[i]
 	}
+	return h, d, min(100, sum)
+}
+
+// loads is the load that each priority gets; sum is not 0.
+func loads(h, d []uint32, sum uint32) (loadH, loadD []uint32) {
+	loadH, left := distribute(h, 100, sum)
+	loadD, left = distribute(d, left, sum)
+	leftover(loadH, loadD, h, d, left)
+	return loadH, loadD
+}
+
+func (b *balance) allInPanic(sets []hostSet) bool {
+	for _, s := range sets {
+		if !b.inPanic(s) {
+			return false
+		}
+	}
+	return true
+}
+
+// panicking handles the case where everything is in panic, or nothing is usable.
+func (b *balance) panicking(sets []hostSet, sum uint32) (chosen, bool) {
+	all := b.allInPanic(sets)
 	switch {
 	case all && b.failOnPanic:
 		return chosen{reason: "unhealthy, and traffic fails on panic"}, true
@@ -294,20 +289,10 @@ func (b *balance) local(s hostSet, plain []host, st healthState) []host {
 	var out []host
 	for _, l := range s.weighted {
 		for _, h := range l.hosts {
-			if h.health == st && (b.subset != subsetDefault || subsetOf(b.defaults, h.meta)) {
+			if h.health == st {
 				out = append(out, h)
 			}
 		}
 	}
 	return out
-}
-
-// subsetOf reports that md has every entry of want.
-func subsetOf(want, md map[string]*structpb.Value) bool {
-	for k, v := range want {
-		if w, ok := md[k]; !ok || !proto.Equal(v, w) {
-			return false
-		}
-	}
-	return true
 }

@@ -13,8 +13,8 @@ import (
 type chain struct {
 	label   string // for the path of a verdict
 	match   *chainMatch
-	tls     bool // it has a transport socket of its own that is not plaintext
-	socket  string
+	tls     bool    // it takes TLS only
+	end     *tlsEnd // how, then
 	filters []networkFilter
 	refs    references // what its filters name
 	broken  string
@@ -62,9 +62,8 @@ func (l *listener) compileChain(fc *listenerv3.FilterChain, i int, refs *referen
 		l.breaks("filter chain %d: %v", i, err)
 	}
 	c.label = chainLabel(fc.GetName(), match, i)
-	if ts := fc.GetTransportSocket(); ts != nil {
-		c.socket, c.tls = ts.GetName(), !plaintext(ts)
-	}
+	c.end, c.broken = compileTLSEnd(fc)
+	c.tls = c.end != nil
 	c.filters = compileFilters(fc.GetFilters(), &c.refs)
 	refs.join(&c.refs)
 	return c

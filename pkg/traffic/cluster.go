@@ -223,9 +223,6 @@ func socketKind(ts *corev3.TransportSocket) string {
 	return wrapped(ts, m)
 }
 
-// plaintext reports that a transport socket leaves bytes as they are.
-func plaintext(ts *corev3.TransportSocket) bool { return socketKind(ts) == "" }
-
 func (c *cluster) metadata(md *corev3.Metadata) {
 	services := md.GetFilterMetadata()["istio"].GetFields()["services"].GetListValue().GetValues()
 	c.service = len(services) > 0

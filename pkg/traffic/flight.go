@@ -2,7 +2,6 @@ package traffic
 
 import (
 	"encoding/hex"
-	"slices"
 	"strings"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -40,9 +39,6 @@ func newFlight(s xds.Signal) flight {
 		if s.Host != "" {
 			f.inner = newRequest(s)
 			f.inner.proto, f.inner.secure = xds.HTTP11, true
-			if slices.Contains(s.ALPN, "h2") {
-				f.inner.proto = xds.H2C
-			}
 		}
 	case xds.HTTP10, xds.HTTP11, xds.H2C:
 		f.line = string(s.Kind)

@@ -8,9 +8,6 @@ import (
 
 	matcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	netinv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/network/v3"
-	sslinv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/matching/common_inputs/ssl/v3"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -42,8 +39,9 @@ type prefixMatch struct {
 }
 
 type ipMatch struct {
-	prefix netip.Prefix
-	then   *onMatch
+	prefix    netip.Prefix
+	exclusive bool // not tried where the tree below a longer one finds nothing
+	then      *onMatch
 }
 
 // onMatch is a chain's name or a further tree.
@@ -97,8 +95,11 @@ func compileOnMatch(o *matcherv3.Matcher_OnMatch) *onMatch {
 	if o == nil {
 		return nil
 	}
-	if o.GetKeepMatching() || hasUnknown(o) {
-		return &onMatch{tree: &matchTree{unsure: "the matcher keeps matching"}}
+	if hasUnknown(o) {
+		return &onMatch{tree: &matchTree{unsure: "what a match leads to has fields that are not known"}}
+	}
+	if o.GetKeepMatching() {
+		return nil // noted, and no match (MatchTree::handleRecursionAndSkips in envoy/matcher/matcher.h)
 	}
 	if t := o.GetMatcher(); t != nil {
 		return &onMatch{tree: compileTree(t)}
@@ -224,9 +225,6 @@ func (t *matchTree) compileCustom(a *anypb.Any, kind string) {
 	for _, r := range ip.GetRangeMatchers() {
 		then := compileOnMatch(r.GetOnMatch())
 		t.addPoints(then)
-		if r.GetExclusive() {
-			t.unsure = "an exclusive range is not evaluated"
-		}
 		for _, c := range r.GetRanges() {
 			addr, err := netip.ParseAddr(c.GetAddressPrefix())
 			if err != nil {
@@ -234,7 +232,7 @@ func (t *matchTree) compileCustom(a *anypb.Any, kind string) {
 				return
 			}
 			p := netip.PrefixFrom(addr, min(int(c.GetPrefixLen().GetValue()), addr.BitLen())).Masked()
-			t.ips = append(t.ips, ipMatch{p, then})
+			t.ips = append(t.ips, ipMatch{p, r.GetExclusive(), then})
 			if kind == "ip" {
 				t.pts.prefixes = append(t.pts.prefixes, p)
 			}
@@ -259,57 +257,6 @@ func (t *matchTree) point(kind, val string) {
 	case "alpn":
 		t.pts.alpns = append(t.pts.alpns, strings.Split(strings.ReplaceAll(val, "'", ""), ",")...)
 	}
-}
-
-func compileInput(a *anypb.Any) (inputFunc, string) {
-	m, err := decode.Any(a)
-	if err != nil {
-		return nil, ""
-	}
-	return inputOf(m)
-}
-
-// inputOf gives what an input reads, "" where there is nothing
-// (source/extensions/matching/network/common/inputs.h).
-func inputOf(m proto.Message) (inputFunc, string) {
-	switch m.(type) {
-	case *netinv3.DestinationIPInput:
-		return func(q *query) (string, bool) { return q.dst.Addr().String(), true }, "ip"
-	case *netinv3.DestinationPortInput:
-		return func(q *query) (string, bool) { return strconv.Itoa(int(q.dst.Port())), true }, "port"
-	case *netinv3.SourceIPInput, *netinv3.DirectSourceIPInput:
-		return func(q *query) (string, bool) { return q.source() }, "source"
-	case *netinv3.SourceTypeInput:
-		return func(q *query) (string, bool) {
-			if _, ok := q.source(); !ok {
-				return "", false
-			}
-			return "local", q.src == q.dst.Addr() || loopback(q.src)
-		}, "source"
-	case *netinv3.ServerNameInput:
-		return func(q *query) (string, bool) { return q.sni, q.sni != "" }, "sni"
-	case *netinv3.TransportProtocolInput:
-		return func(q *query) (string, bool) { return q.transport, q.transport != "" }, "transport"
-	case *netinv3.ApplicationProtocolInput:
-		return func(q *query) (string, bool) {
-			if len(q.alpn) == 0 {
-				return "", false
-			}
-			return "'" + strings.Join(q.alpn, "','") + "'", true
-		}, "alpn"
-	case *sslinv3.UriSanInput, *sslinv3.DnsSanInput, *sslinv3.SubjectInput:
-		return func(*query) (string, bool) { return "", false }, "ssl"
-	}
-	return nil, ""
-}
-
-// source is the source address; asking for one that is not known makes the answer unsure.
-func (q *query) source() (string, bool) {
-	if !q.src.IsValid() {
-		q.unsure = "the matcher asks for the source address"
-		return "", false
-	}
-	return q.src.String(), true
 }
 
 // pick runs the tree: a name that no chain has closes the connection, no match
@@ -351,8 +298,9 @@ func (t *matchTree) match(q *query) (name string, ok bool, why string) {
 }
 
 // lookup gives what the input's value leads to, best first: where the tree below a
-// range finds nothing, the next wider range is tried
-// (source/extensions/common/matcher/ip_range_matcher.h).
+// prefix or a range finds nothing, the next shorter one is tried
+// (source/common/matcher/prefix_map_matcher.h, which did not before Envoy 1.35;
+// source/extensions/common/matcher/ip_range_matcher.h).
 func (t *matchTree) lookup(q *query) []*onMatch {
 	if t.input == nil {
 		return nil
@@ -364,15 +312,15 @@ func (t *matchTree) lookup(q *query) []*onMatch {
 	if o := t.exact[val]; o != nil {
 		return []*onMatch{o}
 	}
+	var out []*onMatch
 	for _, p := range t.prefix {
 		if strings.HasPrefix(val, p.prefix) {
-			return []*onMatch{p.then}
+			out = append(out, p.then)
 		}
 	}
-	var out []*onMatch
 	if a, err := netip.ParseAddr(val); err == nil {
 		for _, p := range t.ips {
-			if p.prefix.Contains(a) {
+			if p.prefix.Contains(a) && (len(out) == 0 || !p.exclusive) {
 				out = append(out, p.then)
 			}
 		}

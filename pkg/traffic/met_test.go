@@ -122,7 +122,7 @@ func TestDisabledBeforeRestored(t *testing.T) {
 func TestWiderRange(t *testing.T) {
 	deeper := &matchTree{input: func(*query) (string, bool) { return "raw_buffer", true }, exact: map[string]*onMatch{"tls": {name: "narrow"}}}
 	tree := &matchTree{input: func(q *query) (string, bool) { return q.dst.Addr().String(), true }, noMatch: &onMatch{name: "none"},
-		ips: []ipMatch{{netip.MustParsePrefix("10.1.0.0/16"), &onMatch{tree: deeper}}, {netip.MustParsePrefix("10.0.0.0/8"), &onMatch{name: "wide"}}}}
+		ips: []ipMatch{{netip.MustParsePrefix("10.1.0.0/16"), false, &onMatch{tree: deeper}}, {netip.MustParsePrefix("10.0.0.0/8"), false, &onMatch{name: "wide"}}}}
 	for dst, want := range map[string]string{"10.1.3.0:80": "wide", "10.2.0.0:80": "wide", "11.0.0.0:80": "none"} {
 		if name, _, why := tree.match(&query{dst: netip.MustParseAddrPort(dst)}); name != want {
 			t.Errorf("%s: %s %s, want %s", dst, name, why, want)

@@ -162,13 +162,9 @@ func (r *rbac) permission(m *rbacv3.Permission) test {
 	case *rbacv3.Permission_Header:
 		return r.headerTest(compileHeader(p.Header))
 	case *rbacv3.Permission_UrlPath:
-		match := compileString(p.UrlPath.GetPath())
-		return func(x *conn) trilean {
-			if match == nil {
-				return maybe
-			}
-			return truth(x.req != nil && match(x.req.pathOnly()))
-		}
+		return onPath(compileString(p.UrlPath.GetPath()))
+	case *rbacv3.Permission_UriTemplate:
+		return onPath(compileTemplate(p.UriTemplate))
 	case *rbacv3.Permission_RequestedServerName:
 		match := compileString(p.RequestedServerName)
 		r.pts.opaque = r.pts.opaque || p.RequestedServerName.GetExact() == ""
@@ -181,6 +177,25 @@ func (r *rbac) permission(m *rbacv3.Permission) test {
 		}
 	}
 	return constant(maybe)
+}
+
+// onPath looks at the path of a request; a connection without one does not match.
+func onPath(match stringMatch) test {
+	return func(x *conn) trilean {
+		if match == nil {
+			return maybe
+		}
+		return truth(x.req != nil && match(x.req.pathOnly()))
+	}
+}
+
+// authenticated: nobody is without TLS, and inside TLS nothing is known of the client
+// (AuthenticatedMatcher in source/extensions/filters/common/rbac/matchers.cc).
+func authenticated(x *conn) trilean {
+	if x.insideTLS {
+		return maybe
+	}
+	return no
 }
 
 func (r *rbac) permissions(s *rbacv3.Permission_Set) []test {
@@ -230,6 +245,10 @@ func (r *rbac) principal(m *rbacv3.Principal) test {
 		return source(p.RemoteIp)
 	case *rbacv3.Principal_Header:
 		return r.headerTest(compileHeader(p.Header))
+	case *rbacv3.Principal_UrlPath:
+		return onPath(compileString(p.UrlPath.GetPath()))
+	case *rbacv3.Principal_Authenticated_:
+		return authenticated
 	}
 	return constant(maybe)
 }

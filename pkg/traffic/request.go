@@ -71,6 +71,13 @@ func parseRequest(b []byte, line string) *request {
 	return r
 }
 
+// over is the request in another protocol.
+func (r *request) over(p xds.SignalKind) *request {
+	out := *r
+	out.proto = p
+	return &out
+}
+
 // header returns a header or pseudo-header as route matching sees it.
 func (r *request) header(name string) (string, bool) {
 	switch name {

@@ -21,6 +21,7 @@ type conn struct {
 	originalDst string // ditto, overrides the original destination
 	req         *request
 	http        bool // an HTTP connection manager is at work
+	insideTLS   bool // TLS ended at the chain
 
 	dynHost string // dynamic forward proxy
 	dynPort uint32
@@ -318,22 +319,4 @@ func (x *conn) beforeBytes(behind []networkFilter, later xds.Verdict) xds.Verdic
 		}
 	}
 	return later
-}
-
-// terminate is what a chain's own transport socket makes of the client: what is
-// not TLS is closed, and inside TLS nothing is known but what the signal says.
-func (x *conn) terminate(c *chain) (xds.Verdict, bool) {
-	switch {
-	case x.f.size == 0:
-		return unknown("the chain waits for a TLS handshake, for as long as its timeout says"), true
-	case x.f.hello == nil:
-		return xds.Verdict{Kind: xds.NoChain, Reason: "the chain wants TLS (" + c.socket + ")"}, true
-	}
-	inner := &flight{kind: xds.Bytes, size: x.f.size, opaque: true}
-	if x.f.inner != nil {
-		inner = &flight{kind: x.f.inner.proto, size: x.f.size, line: string(x.f.inner.proto), req: x.f.inner}
-	}
-	x.f = inner
-	x.step("TLS ends here")
-	return xds.Verdict{}, false
 }

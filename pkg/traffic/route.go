@@ -200,14 +200,14 @@ func (r *route) action(a *routev3.RouteAction, refs *references) {
 	r.rewrite = a.GetHostRewriteLiteral()
 	r.overrides.legacyCORS(a.GetCors())
 	r.upgrade(a.GetUpgradeConfigs())
-	criteria := asksSubset(a.GetMetadataMatch())
+	asks := criteriaOf(a.GetMetadataMatch())
 	switch s := a.GetClusterSpecifier().(type) {
 	case *routev3.RouteAction_Cluster:
-		r.legs = []leg{{s.Cluster, 0, criteria}}
+		r.legs = []leg{{s.Cluster, 0, asks}}
 	case *routev3.RouteAction_ClusterHeader:
 		r.header, refs.dynamic = strings.ToLower(s.ClusterHeader), true
 	case *routev3.RouteAction_WeightedClusters:
-		r.weighted(s.WeightedClusters, criteria)
+		r.weighted(s.WeightedClusters, asks)
 	default:
 		r.unsure = "a cluster specifier that is not evaluated"
 	}
@@ -226,7 +226,7 @@ func (r *route) upgrade(cs []*routev3.RouteAction_UpgradeConfig) {
 }
 
 // weighted keeps the legs that get traffic.
-func (r *route) weighted(w *routev3.WeightedCluster, criteria bool) {
+func (r *route) weighted(w *routev3.WeightedCluster, asks criteria) {
 	for _, c := range w.GetClusters() {
 		if c.GetWeight().GetValue() == 0 {
 			continue
@@ -234,7 +234,7 @@ func (r *route) weighted(w *routev3.WeightedCluster, criteria bool) {
 		if c.GetClusterHeader() != "" || len(c.GetTypedPerFilterConfig()) > 0 {
 			r.unsure = "a weighted cluster with settings that are not evaluated"
 		}
-		r.legs = append(r.legs, leg{c.GetName(), c.GetWeight().GetValue(), criteria || asksSubset(c.GetMetadataMatch())})
+		r.legs = append(r.legs, leg{c.GetName(), c.GetWeight().GetValue(), asks.with(criteriaOf(c.GetMetadataMatch()))})
 	}
 	if len(r.legs) == 0 {
 		r.unsure = "a weighted choice without weights"

@@ -18,6 +18,7 @@ const (
 	pathSeparated
 	pathRegex
 	pathConnect
+	pathTemplate
 )
 
 // routeMatch is a compiled RouteMatch.
@@ -92,6 +93,11 @@ func (r *routeMatch) setPath(m *routev3.RouteMatch) {
 		r.kind, r.path = pathRegex, p.SafeRegex.GetRegex()
 		if r.regex = compileRegex(r.path); r.regex == nil {
 			r.unsure = "the regex " + strconv.Quote(r.path) + " is not evaluated"
+		}
+	case *routev3.RouteMatch_PathMatchPolicy:
+		r.kind, r.path = pathTemplate, p.PathMatchPolicy.GetName()
+		if r.regex = compileTemplate(p.PathMatchPolicy); r.regex == nil {
+			r.unsure = "the path match policy " + r.path + " is not evaluated"
 		}
 	case *routev3.RouteMatch_ConnectMatcher_:
 		r.kind = pathConnect
@@ -272,10 +278,10 @@ func (r *routeMatch) pathMatches(q *request, ignoreParams bool) bool {
 	if q.method == "CONNECT" && p == "" {
 		return false
 	}
-	if ignoreParams {
+	if ignoreParams && r.kind != pathTemplate {
 		p, _, _ = strings.Cut(p, ";")
 	}
-	if r.fold && r.kind != pathRegex {
+	if r.fold && r.kind != pathRegex && r.kind != pathTemplate {
 		p = strings.ToLower(p)
 	}
 	switch r.kind {
@@ -285,7 +291,7 @@ func (r *routeMatch) pathMatches(q *request, ignoreParams bool) bool {
 		return p == r.path
 	case pathSeparated:
 		return strings.HasPrefix(p, r.path) && (len(p) == len(r.path) || p[len(r.path)] == '/')
-	case pathRegex:
+	case pathRegex, pathTemplate:
 		return r.regex(p)
 	}
 	return false

@@ -3,7 +3,6 @@ package traffic
 import (
 	"strings"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	fstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/set_filter_state/v3"
 	nstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/set_filter_state/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
@@ -24,18 +23,18 @@ type tcpProxy struct {
 type leg struct {
 	cluster  string
 	weight   uint32
-	criteria bool // it asks for a subset
+	criteria criteria // the subset that it asks for
 }
 
 func compileTCP(m *tcpv3.TcpProxy, refs *references) networkFilter {
 	t := &tcpProxy{tunnels: m.GetTunnelingConfig() != nil, onDemand: m.GetOnDemand().GetOdcdsConfig() != nil}
-	criteria := asksSubset(m.GetMetadataMatch())
+	asks := criteriaOf(m.GetMetadataMatch())
 	if w := m.GetWeightedClusters(); w != nil {
 		for _, c := range w.GetClusters() {
-			t.legs = append(t.legs, leg{c.GetName(), c.GetWeight(), criteria || asksSubset(c.GetMetadataMatch())})
+			t.legs = append(t.legs, leg{c.GetName(), c.GetWeight(), asks.with(criteriaOf(c.GetMetadataMatch()))})
 		}
 	} else {
-		t.legs = []leg{{m.GetCluster(), 0, criteria}}
+		t.legs = []leg{{m.GetCluster(), 0, asks}}
 	}
 	for _, l := range t.legs {
 		refs.cluster(l.cluster)
@@ -55,10 +54,6 @@ func compileTCP(m *tcpv3.TcpProxy, refs *references) networkFilter {
 
 // tcpLegacyConfig is the number of deprecated_v1 in xDS v2's TcpProxy.
 const tcpLegacyConfig = 6
-
-func asksSubset(md *corev3.Metadata) bool {
-	return len(md.GetFilterMetadata()["envoy.lb"].GetFields()) > 0
-}
 
 func (t *tcpProxy) apply(x *conn) (xds.Verdict, bool) {
 	x.step("tcp_proxy")

@@ -93,8 +93,6 @@ func (x *conn) dial(c *cluster, l leg) xds.Verdict {
 	switch {
 	case c.broken != "":
 		return unknown("cluster " + l.cluster + ": " + c.broken)
-	case l.criteria && c.balance.subset != subsetOff:
-		return unknown("cluster " + l.cluster + ": the subset that is asked for is not evaluated")
 	case c.noConn:
 		return xds.Verdict{Kind: xds.NoEndpoints, Reason: "max_connections is 0"}
 	case c.noPending && x.http:
@@ -108,11 +106,11 @@ func (x *conn) dial(c *cluster, l leg) xds.Verdict {
 	case kindDynamic:
 		return x.dynamic(c)
 	case kindAggregate:
-		return x.aggregate(c)
+		return x.aggregate(c, l.criteria)
 	case kindOther:
 		return unknown("cluster " + l.cluster + ": " + c.other + " is not evaluated")
 	}
-	return x.balanced(c)
+	return x.balanced(c, l.criteria)
 }
 
 // assignmentOf is where c's endpoints stand; nil with a reason if nothing is known.
@@ -136,12 +134,12 @@ func (v *View) assignmentOf(c *cluster) (*assignment, string) {
 }
 
 // balanced is the verdict of a cluster that balances over endpoints of its own.
-func (x *conn) balanced(c *cluster) xds.Verdict {
+func (x *conn) balanced(c *cluster, want criteria) xds.Verdict {
 	a, why := x.v.assignmentOf(c)
 	if why != "" {
 		return unknown("cluster " + c.name + ": " + why)
 	}
-	got := c.balance.choose(a)
+	got := c.balance.choose(a, want)
 	switch {
 	case got.unsure != "":
 		return unknown("cluster " + c.name + ": " + got.unsure)
@@ -265,66 +263,4 @@ func (x *conn) dynamic(c *cluster) xds.Verdict {
 	}
 	out.Endpoints = []xds.Endpoint{{Address: addr}}
 	return out
-}
-
-// aggregate is the first member that can take traffic: members are priorities
-// (source/extensions/clusters/aggregate/cluster.cc). Members that are only
-// partly healthy share the load in ways that are not modelled.
-func (x *conn) aggregate(c *cluster) xds.Verdict {
-	if x.depth++; x.depth > maxDepth {
-		return unknown("cluster " + c.name + ": aggregates lead in a circle")
-	}
-	for _, name := range c.members {
-		m := x.v.cluster(name)
-		if m == nil {
-			continue // skipped until it is there
-		}
-		if m.kind == kindOriginalDst || m.kind == kindDynamic || m.kind == kindOther || m.kind == kindAggregate || m.broken != "" {
-			return unknown("cluster " + c.name + ": member " + name + " is not evaluated")
-		}
-		a, why := x.v.assignmentOf(m)
-		if why != "" {
-			return unknown("cluster " + c.name + ": " + why)
-		}
-		switch a.standing() {
-		case standsFull:
-			vd := x.balanced(m)
-			x.step("cluster " + name)
-			vd.Cluster = c.name
-			return vd
-		case standsPartly:
-			return unknown("cluster " + c.name + ": member " + name + " is only partly healthy")
-		}
-	}
-	return xds.Verdict{Kind: xds.NoEndpoints, Reason: "no member has usable endpoints"}
-}
-
-// standing is how healthy an assignment is, for aggregates.
-type standing int
-
-const (
-	standsEmpty standing = iota
-	standsPartly
-	standsFull
-)
-
-func (a *assignment) standing() standing {
-	n, good := 0, 0
-	for _, p := range a.priorities {
-		for _, l := range p.localities {
-			for _, h := range l.hosts {
-				n++
-				if h.health == healthy {
-					good++
-				}
-			}
-		}
-	}
-	switch {
-	case n == 0:
-		return standsEmpty
-	case good == n:
-		return standsFull
-	}
-	return standsPartly
 }
