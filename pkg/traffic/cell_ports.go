@@ -21,6 +21,9 @@ func onePort(p uint16) portSet { return portSet{{p, p}} }
 
 // joinPorts is the union of sets.
 func joinPorts(sets ...portSet) portSet {
+	if len(sets) == 2 && len(sets[0]) > 0 && len(sets[1]) == 1 && int(sets[1][0].lo) > int(sets[0][len(sets[0])-1].hi)+1 {
+		return append(slices.Clip(sets[0]), sets[1][0]) // as they mostly come
+	}
 	all := slices.Concat(sets...)
 	slices.SortFunc(all, func(a, b portRange) int { return cmp.Compare(a.lo, b.lo) })
 	var out portSet

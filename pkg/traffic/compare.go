@@ -21,11 +21,24 @@ func (e *Engine) Compare(old, new *View) []xds.Shift {
 }
 
 func (e *Engine) compare(old, new *View, m *moved) []xds.Shift {
-	c := newComparison(old, new)
-	if c.moved = m; c.still(old, new) {
+	c := e.comparison(old, new, m)
+	if c.still(old, new) {
 		return []xds.Shift{}
 	}
-	c.fates, c.unmoved, c.gates = e.fates(old, new), unmoved(old, new, c.moved), !slices.Equal(old.gates(), new.gates())
+	return c.run()
+}
+
+func (e *Engine) comparison(old, new *View, m *moved) *comparison {
+	c := newComparison(old, new)
+	c.moved, c.fates, c.gates = m, e.fates(old, new), !slices.Equal(old.gates(), new.gates())
+	if m != nil {
+		s := newSameChains(old, new, m)
+		c.unmoved, c.alike = s.unmoved, newAlike(s, c.around)
+	}
+	return c
+}
+
+func (c *comparison) run() []xds.Shift {
 	for _, v6 := range []bool{false, true} {
 		c.family(v6)
 	}
@@ -65,10 +78,13 @@ type comparison struct {
 	// unmoved tells what the chains that a connection gets on both sides have in
 	// common. It may be nil, and say nothing when in doubt.
 	unmoved func(p pair, dst netip.AddrPort, sig xds.Signal) still
-	gates   bool // what listeners get connections through differs
+	alike   *alike // regions that were seen; nil: none is like another
+	gates   bool   // what listeners get connections through differs
 	around  facets
 	all     bool // something outside the listeners changed: every destination is looked at
 	found   found
+
+	repeated int // regions that were like one seen before
 }
 
 // joint is what two listeners tell apart together.
@@ -284,9 +300,34 @@ func (c *comparison) otherPorts(pl *plane) []portSet {
 	return out
 }
 
-// region compares the destinations of ports that are all alike: one for each
-// stretch of addresses that neither side splits, with each class of signal.
+// region compares the destinations of ports that are all alike, and remembers what
+// it found for regions that differ in names only.
 func (c *comparison) region(pl *plane, ports portSet) {
+	like, ok := c.likeness(pl, ports)
+	if p := c.alike.find(like, ok); p != nil {
+		c.repeated++
+		for _, x := range p.renamed(like.hosts) {
+			c.found.list[x.shift].cell(ports, x.area, signalKey(x.signals), x.signals)
+		}
+		return
+	}
+	cells := c.look(pl, ports)
+	if ok {
+		c.alike.first[like.key] = &template{like.hosts, cells}
+	}
+}
+
+func (c *comparison) likeness(pl *plane, ports portSet) (likeness, bool) {
+	p, ok := pl.wild(ports[0].lo)
+	if c.alike == nil || !ok || len(ports) != 1 || ports[0].lo != ports[0].hi || pl.exact[ports[0].lo] != nil {
+		return likeness{}, false
+	}
+	return c.alike.of(p, pl.v6, ports[0].lo)
+}
+
+// look compares one destination for each stretch of addresses that neither side
+// splits, with each class of signal.
+func (c *comparison) look(pl *plane, ports portSet) []templateCell {
 	port := ports.witness()
 	r := newRegion(pl.v6, ports, c.prefixes(pl, port))
 	for i := range r.tree {
@@ -296,7 +337,7 @@ func (c *comparison) region(pl *plane, ports portSet) {
 			c.node(r, i, netip.AddrPortFrom(rep, port))
 		}
 	}
-	c.found.add(r)
+	return c.found.add(r)
 }
 
 // prefixes are the points at which one side may change its mind about a port.

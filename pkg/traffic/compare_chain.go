@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -22,6 +23,13 @@ type sameChains struct {
 	old, new *View
 	moved    *moved
 	memo     map[[2]*chain]still // what was found
+	split    map[xds.Digest]splitRoutes
+}
+
+// splitRoutes is an encoded route configuration, its virtual hosts apart.
+type splitRoutes struct {
+	hosts [][]byte
+	rest  []byte
 }
 
 // still is what two chains that a connection gets have in common.
@@ -31,13 +39,8 @@ type still struct {
 	hosts    map[string]bool // names that are served the same, where all else does not
 }
 
-// unmoved is nil where names do not tell what moved: then every chain may be
-// touched.
-func unmoved(old, new *View, m *moved) func(pair, netip.AddrPort, xds.Signal) still {
-	if m == nil {
-		return nil
-	}
-	return (&sameChains{old: old, new: new, moved: m, memo: map[[2]*chain]still{}}).unmoved
+func newSameChains(old, new *View, m *moved) *sameChains {
+	return &sameChains{old: old, new: new, moved: m, memo: map[[2]*chain]still{}, split: map[xds.Digest]splitRoutes{}}
 }
 
 func (s *sameChains) unmoved(p pair, dst netip.AddrPort, sig xds.Signal) still {
@@ -94,22 +97,56 @@ func (s *sameChains) leads(v *View, route string) bool {
 // where the versions differ in anything else.
 func (s *sameChains) hosts(route string) map[string]bool {
 	a, b := s.old.routeNamed(route), s.new.routeNamed(route)
-	if a == nil || b == nil || a.broken != "" || b.broken != "" || a.dynamic || b.dynamic {
-		return nil
-	}
-	equal := s.equalHosts(route, a, b)
 	out := map[string]bool{}
-	for i, j := range equal {
-		if s.ledTo(b.hosts[i]) {
-			continue
-		}
-		for _, d := range b.hosts[i].domains {
-			if a.exact[d] == a.hosts[j] && b.exact[d] == b.hosts[i] {
-				out[d] = true
-			}
+	for _, h := range s.served(route, a, b) {
+		for _, d := range h.names {
+			out[d] = true
 		}
 	}
 	return out
+}
+
+// servedHost is a virtual host that two versions share: its place in both, and
+// its names in full.
+type servedHost struct {
+	old, new int
+	names    []string
+}
+
+func (s *sameChains) served(route string, a, b *routeConfig) []servedHost {
+	if a == nil || b == nil || a.broken != "" || b.broken != "" || a.dynamic || b.dynamic {
+		return nil
+	}
+	sure := a.unique() && b.unique()
+	var out []servedHost
+	for i, j := range s.equalHosts(route, a, b) {
+		if j < 0 || s.ledTo(b.hosts[i]) {
+			continue
+		}
+		h := servedHost{old: j, new: i, names: b.hosts[i].domains}
+		if !sure || slices.ContainsFunc(h.names, wildcardName) {
+			h.names = slices.DeleteFunc(slices.Clone(h.names), func(d string) bool {
+				return wildcardName(d) || a.exact[d] != a.hosts[j] || b.exact[d] != b.hosts[i]
+			})
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
+func wildcardName(d string) bool { return strings.HasPrefix(d, "*") || strings.HasSuffix(d, "*") }
+
+// unique reports that no two virtual hosts have a name in full in common.
+func (rc *routeConfig) unique() bool {
+	n := 0
+	for _, h := range rc.hosts {
+		for _, d := range h.domains {
+			if !wildcardName(d) {
+				n++
+			}
+		}
+	}
+	return n == len(rc.exact)
 }
 
 // ledTo reports that a route of vh ends at a cluster that moved.
@@ -119,12 +156,12 @@ func (s *sameChains) ledTo(vh *virtualHost) bool {
 	})
 }
 
-// equalHosts pairs the virtual hosts of b with those of a that have the same
-// bytes, by their places.
-func (s *sameChains) equalHosts(route string, a, b *routeConfig) map[int]int {
-	out := map[int]int{}
+// equalHosts gives for each virtual host of b the place of one of a that has the
+// same bytes, -1 where there is none.
+func (s *sameChains) equalHosts(route string, a, b *routeConfig) []int {
+	out := make([]int, len(b.hosts))
 	if a == b {
-		for i := range b.hosts {
+		for i := range out {
 			out[i] = i
 		}
 		return out
@@ -134,34 +171,55 @@ func (s *sameChains) equalHosts(route string, a, b *routeConfig) map[int]int {
 	if was == nil || is == nil || !bytes.Equal(restA, restB) {
 		return nil
 	}
-	at := map[string]int{}
-	for i, raw := range was {
-		at[string(raw)] = i
-	}
+	var at map[string]int
 	for i, raw := range is {
+		if out[i] = i; i < len(was) && bytes.Equal(raw, was[i]) {
+			continue
+		}
+		if at == nil {
+			at = placesOf(was)
+		}
 		if j, ok := at[string(raw)]; ok {
 			out[i] = j
+			continue
 		}
+		out[i] = -1
 	}
 	return out
+}
+
+func placesOf(list [][]byte) map[string]int {
+	at := map[string]int{}
+	for i, raw := range list {
+		at[string(raw)] = i
+	}
+	return at
 }
 
 // hostBytes are the virtual hosts of a route configuration as they came, in the
 // order of its compiled form, and the bytes of all else in it.
 func (s *sameChains) hostBytes(v *View, route string, rc *routeConfig) (hosts [][]byte, rest []byte) {
 	d, _ := v.snap.Lookup(xds.RouteType, route)
+	out, ok := s.split[d]
+	if !ok {
+		out = splitBody(v, d)
+		s.split[d] = out
+	}
+	if len(out.hosts) != len(rc.hosts) {
+		return nil, nil
+	}
+	return out.hosts, out.rest
+}
+
+func splitBody(v *View, d xds.Digest) (out splitRoutes) {
 	raw, ok := v.engine.bodies.Body(d)
 	if !ok {
-		return nil, nil
+		return out
 	}
-	_, value := fields(raw, 2) // of the Any
-	if len(value) == 1 {
-		rest, hosts = fields(value[0], 2) // virtual_hosts
+	if _, value := fields(raw, 2); len(value) == 1 { // of the Any
+		out.rest, out.hosts = fields(value[0], 2) // virtual_hosts
 	}
-	if len(hosts) != len(rc.hosts) {
-		return nil, nil
-	}
-	return hosts, rest
+	return out
 }
 
 // fields splits an encoded message into the values of one field of type bytes or

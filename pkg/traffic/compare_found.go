@@ -83,8 +83,8 @@ func sameKey(v xds.Verdict) string {
 	return fmt.Sprintf("%s\x01%s\x01%s\x01%d\x01%s\x01%v\x01%d\x01%s", v.Kind, v.Inspection, v.Target, v.Status, v.Cluster, v.Clusters, v.PortOverride, v.Transport)
 }
 
-// add turns the hits of a region into cells.
-func (f *found) add(r *region) {
+// add turns the hits of a region into cells, and returns them.
+func (f *found) add(r *region) []templateCell {
 	nodes := map[int]map[string][]bool{} // shift -> signals -> nodes
 	signals := map[string][]xds.Class{}
 	var shifts []int
@@ -104,13 +104,16 @@ func (f *found) add(r *region) {
 		}
 	}
 	slices.Sort(shifts)
+	var out []templateCell
 	for _, s := range shifts {
 		for _, key := range slices.Sorted(maps.Keys(nodes[s])) {
 			for _, a := range r.tree.areas(nodes[s][key], r.full) {
 				f.list[s].cell(r.ports, a, key, signals[key])
+				out = append(out, templateCell{s, a, signals[key]})
 			}
 		}
 	}
+	return out
 }
 
 // cell adds one cell; cells that differ in their ports only become one.

@@ -157,21 +157,23 @@ func (e *reachEdit) changeCluster(name string, old, new *cluster) {
 	change(&e.users, name, old.needs(name), new.needs(name))
 }
 
+// change goes from one sorted list of names to another.
 func change(m *multiEdit[string], user string, was, is []string) {
-	if slices.Equal(was, is) {
-		return
-	}
-	for _, n := range was {
-		if !slices.Contains(is, n) {
-			m.remove(n, user)
+	for len(was) > 0 || len(is) > 0 {
+		switch {
+		case len(is) == 0 || len(was) > 0 && was[0] < is[0]:
+			m.remove(was[0], user)
+			was = was[1:]
+		case len(was) == 0 || is[0] < was[0]:
+			m.add(is[0], user)
+			is = is[1:]
+		default:
+			was, is = was[1:], is[1:]
 		}
-	}
-	for _, n := range is {
-		m.add(n, user)
 	}
 }
 
-// needs are the names, other than its own, on which the verdict of c depends.
+// needs are the names, other than its own, on which the verdict of c depends, sorted.
 func (c *cluster) needs(name string) []string {
 	var out []string
 	if c == nil {
@@ -185,7 +187,8 @@ func (c *cluster) needs(name string) []string {
 			out = append(out, m)
 		}
 	}
-	return out
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // reachOf is the index of v, made anew if none was carried over.
