@@ -13,21 +13,36 @@ import (
 // something to read, so that idle connections cost next to nothing.
 const bufferSize = 64 << 10
 
+// largeSize is what is read at once from a socket that has just filled a buffer: a
+// push of megabytes comes with a quarter of the system calls and wake-ups. More
+// than that would not stay in a processor's cache until it is observed.
+const largeSize = 256 << 10
+
 // tlsBufferSize is one TLS record: such a connection cannot be asked whether it
 // is readable, so it keeps its buffer.
 const tlsBufferSize = 16 << 10
 
-type bufferPool struct{ pool sync.Pool }
+type bufferPool struct{ small, large sync.Pool }
 
-func (p *bufferPool) get() *[]byte {
-	if b, ok := p.pool.Get().(*[]byte); ok {
+func (p *bufferPool) get(large bool) *[]byte {
+	pool, size := &p.small, bufferSize
+	if large {
+		pool, size = &p.large, largeSize
+	}
+	if b, ok := pool.Get().(*[]byte); ok {
 		return b
 	}
-	b := make([]byte, bufferSize)
+	b := make([]byte, size)
 	return &b
 }
 
-func (p *bufferPool) put(b *[]byte) { p.pool.Put(b) }
+func (p *bufferPool) put(b *[]byte) {
+	if len(*b) == largeSize {
+		p.large.Put(b)
+		return
+	}
+	p.small.Put(b)
+}
 
 // source reads a connection. The bytes are valid until the next call.
 type source interface {
@@ -38,7 +53,7 @@ type source interface {
 func newSource(c net.Conn, pool *bufferPool) source {
 	if sc, ok := c.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
-			return &rawSource{raw: raw, pool: pool}
+			return newRawSource(raw, pool)
 		}
 	}
 	return &plainSource{c: c, buf: make([]byte, tlsBufferSize)}
@@ -61,38 +76,50 @@ func (s *plainSource) release() {}
 
 // rawSource takes a buffer only once the socket is readable.
 type rawSource struct {
-	raw  syscall.RawConn
-	pool *bufferPool
-	buf  *[]byte
+	raw   syscall.RawConn
+	pool  *bufferPool
+	buf   *[]byte
+	large bool               // the last buffer was too small for what was there
+	try   func(uintptr) bool // s.once, made once: a read allocates nothing
+	n     int                // what try has read, or why it has not
+	err   error
+}
+
+func newRawSource(raw syscall.RawConn, pool *bufferPool) *rawSource {
+	s := &rawSource{raw: raw, pool: pool}
+	s.try = s.once
+	return s
 }
 
 func (s *rawSource) read() ([]byte, error) {
 	s.release()
-	var n int
-	var err error
-	werr := s.raw.Read(func(fd uintptr) bool {
-		s.buf = s.pool.get()
-		for {
-			n, err = syscall.Read(int(fd), *s.buf)
-			if !errors.Is(err, syscall.EINTR) {
-				break
-			}
-		}
-		if errors.Is(err, syscall.EAGAIN) {
-			s.release()
-			return false
-		}
-		return true
-	})
+	err := s.raw.Read(s.try)
 	switch {
-	case werr != nil:
-		return nil, werr
 	case err != nil:
 		return nil, err
-	case n == 0:
+	case s.err != nil:
+		return nil, s.err
+	case s.n == 0:
 		return nil, io.EOF
 	}
-	return (*s.buf)[:n], nil
+	s.large = s.n >= bufferSize
+	return (*s.buf)[:s.n], nil
+}
+
+// once reads what is there; false waits until something is.
+func (s *rawSource) once(fd uintptr) bool {
+	s.buf = s.pool.get(s.large)
+	for {
+		s.n, s.err = syscall.Read(int(fd), *s.buf)
+		if !errors.Is(s.err, syscall.EINTR) {
+			break
+		}
+	}
+	if errors.Is(s.err, syscall.EAGAIN) {
+		s.release()
+		return false
+	}
+	return true
 }
 
 func (s *rawSource) release() {
