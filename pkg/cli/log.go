@@ -20,6 +20,7 @@ type logOptions struct {
 	types  []string
 	text   string
 	life   string
+	group  bool
 	output Format
 	filter filter.Filter
 }
@@ -35,7 +36,9 @@ events that began with it (!). -p adds the changed resources. FILTER chooses amo
 pushes by what they changed and what events they caused: xdsproxy help filters.
 
 -S keeps the pushes that brought a text into a resource or took it out of one; -L those
-that changed one resource, with each field that changed.
+that changed one resource, with each field that changed. --group puts the pushes of one
+change of the control plane together: their order, the time between them, what was
+missing in between, what stayed unanswered.
 
 --stat counts the pushes instead, of all sidecars where none is named: how many
 changed nothing (NO-OP) or resources but no traffic (NO SHIFT), the resources that came
@@ -46,6 +49,7 @@ the fields and resources that change again and again.`,
   xdsproxy log web-1.shop port:3306
   xdsproxy log web-1.shop -S 10.10.13.110
   xdsproxy log web-1.shop -L lds/0.0.0.0_3306
+  xdsproxy log web-1.shop --group --last 3
   xdsproxy log --stat --since 1d
   xdsproxy log --file session.jsonl.gz`,
 		Args: filterArgs(1),
@@ -57,8 +61,8 @@ the fields and resources that change again and again.`,
 			if o.filter = f; o.stat && !f.Empty() {
 				return Usagef("without "+f.String(), "--stat counts all pushes: it takes no filter")
 			}
-			if o.stat && (o.text != "" || o.life != "") {
-				return Usagef("without --stat", "--stat counts all pushes: it takes no -S or -L")
+			if o.stat && (o.text != "" || o.life != "" || o.group) {
+				return Usagef("without --stat", "--stat counts all pushes: it takes no -S, -L or --group")
 			}
 			if o.stat {
 				return runLogStat(cmd.Context(), app, o, args)
@@ -72,6 +76,7 @@ the fields and resources that change again and again.`,
 	f.BoolVarP(&o.patch, "patch", "p", false, "show the changed resources of each push")
 	f.BoolVar(&o.stat, "stat", false, "count instead: what changed nothing, and what changes again and again")
 	f.BoolVarP(&o.follow, "follow", "f", false, "go on with new pushes as they come (stores only)")
+	f.BoolVar(&o.group, "group", false, "show the pushes of one change of the control plane as one entry")
 	f.StringVarP(&o.text, "search", "S", "", "only pushes that brought `TEXT` into a resource, or took it out of one")
 	f.StringVarP(&o.life, "life", "L", "", "only pushes that changed the resource `TYPE/NAME`, with what changed")
 	f.StringSliceVar(&o.types, "type", nil, "only pushes of these types: lds, cds, rds, eds, ... or a type URL")
@@ -101,6 +106,9 @@ func runLog(ctx context.Context, app *App, o logOptions, args []string) error {
 		return src.end(err)
 	}
 	t := &logTeller{print: newLogPrinter(app, src, o), o: o, span: span, content: logContent{src: src, text: o.text, life: life}}
+	if o.group {
+		return src.end(runLogGroups(ctx, app, src, id, o, t))
+	}
 	for l, err := range src.read.Lines(ctx, query.WalkOptions{
 		Sidecars: []xds.Sidecar{id}, Since: span.since, Display: src.label, Follow: o.follow,
 	}) {

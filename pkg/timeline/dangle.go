@@ -11,6 +11,9 @@ import (
 // when a listener names one of them.
 var bootstrap = map[string]bool{"prometheus_stats": true, "agent": true, "sds-grpc": true, "xds-grpc": true, "zipkin": true}
 
+// OfBootstrap reports whether a name is a cluster that Istio's bootstrap brings.
+func OfBootstrap(r state.Ref) bool { return r.Type == xds.ClusterType && bootstrap[r.Name] }
+
 // dangles reports whether the way from one snapshot to another left a name that
 // is referred to and not there. What was dangling before does not count.
 func (w *Walk) dangles(before, now *state.Snapshot) bool {
@@ -38,7 +41,7 @@ func (w *Walk) names(d state.Difference, before, now *state.Snapshot) bool {
 		old = w.cfg.Refs(d.Type, d.Old)
 	}
 	for _, ref := range w.cfg.Refs(d.Type, d.New) {
-		if there(now, ref) || ref.Type == xds.ClusterType && bootstrap[ref.Name] {
+		if there(now, ref) || OfBootstrap(ref) {
 			continue
 		}
 		if !slices.Contains(old, ref) || there(before, ref) {
