@@ -16,12 +16,22 @@ var version string
 
 func main() { os.Exit(run()) }
 
-// run cancels the command at the first signal; from then on signals have their
-// default effect, so a second one ends the process at once.
+// run cancels the command at the first signal. From before that on signals have
+// their default effect: a second one ends the process at once, also where it
+// comes right behind.
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	first := make(chan os.Signal, 1)
+	signal.Notify(first, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-first:
+			signal.Stop(first)
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	app := cli.OSApp()
 	app.Version = version
 	return cli.Main(ctx, app, os.Args[1:])

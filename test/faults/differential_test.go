@@ -23,7 +23,7 @@ func TestDifferential(t *testing.T) {
 		name := filepath.Base(filepath.Dir(path))
 		t.Run(name, func(t *testing.T) {
 			all := lines(t, name, "wire.jsonl.gz")
-			direct, through := replay(t, p.addr, p, all), replay(t, x.socket, p, all)
+			direct, through := replay(t, p.addr, p, all), replay(t, x.target, p, all)
 			if direct != through {
 				t.Errorf("direct %s\nthrough the proxy %s", direct, through)
 			}

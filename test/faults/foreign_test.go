@@ -28,7 +28,7 @@ func TestForeignBytes(t *testing.T) {
 	}
 	for name, b := range opaque {
 		t.Run(name, func(t *testing.T) {
-			s := connect(t, x.socket, p)
+			s := connect(t, x.target, p)
 			go s.client.swallow()
 			if err := s.client.raw(b); err != nil {
 				t.Fatal(err)
@@ -44,7 +44,7 @@ func TestForeignBytes(t *testing.T) {
 	}
 	for name, f := range unusual {
 		t.Run(name, func(t *testing.T) {
-			s := connect(t, x.socket, p).open(adsSotW)
+			s := connect(t, x.target, p).open(adsSotW)
 			f(s)
 			s.finish()
 		})
@@ -52,7 +52,7 @@ func TestForeignBytes(t *testing.T) {
 	if n := x.metric("xdsproxy_unobserved_connections_total"); n < 3 {
 		t.Errorf("%v connections counted as unobserved", n)
 	}
-	s := connect(t, x.socket, p).open(adsSotW)
+	s := connect(t, x.target, p).open(adsSotW)
 	s.request(firstRequest(t))
 	s.update("after", cds(t, "after", 10, nil))
 	s.finish()

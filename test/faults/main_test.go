@@ -23,6 +23,7 @@ import (
 var binary string
 
 var (
+	program  = flag.String("xdsproxy", "", "the program to test (default: built from this tree)")
 	kills    = flag.Int("kills", 20, "how often TestKilled kills the proxy")
 	restarts = flag.Int("restarts", 3, "how often TestReconnectionStorm restarts the proxy")
 	soak     = flag.Duration("soak", time.Minute, "how long TestSoak runs after it has warmed up")
@@ -37,6 +38,9 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	flag.Parse()
+	if binary = *program; binary != "" {
+		return m.Run()
+	}
 	dir, err := os.MkdirTemp("", "xdsproxy-faults-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -21,7 +21,7 @@ import (
 // proxy is a running `xdsproxy proxy`.
 type proxy struct {
 	t      *testing.T
-	socket string
+	target string // where clients connect
 	store  string
 	admin  string
 	cmd    *exec.Cmd
@@ -54,6 +54,7 @@ type config struct {
 	wrap     []string // command in front of the program's
 	env      []string
 	args     []string
+	tcp      bool // listen on TCP, where there are resets; default: a Unix socket
 	quiet    bool // do not wait until it records
 }
 
@@ -63,8 +64,12 @@ func start(t *testing.T, c config) *proxy {
 	if c.store == "" {
 		c.store = filepath.Join(t.TempDir(), "store")
 	}
-	p := &proxy{t: t, socket: filepath.Join(short(t), "x.sock"), store: c.store, done: make(chan struct{})}
-	words := append(append([]string{}, c.wrap...), binary, "proxy", "--listen", "unix://"+p.socket, "--upstream", c.upstream,
+	p := &proxy{t: t, target: filepath.Join(short(t), "x.sock"), store: c.store, done: make(chan struct{})}
+	listen := "unix://" + p.target
+	if c.tcp {
+		listen = "127.0.0.1:0"
+	}
+	words := append(append([]string{}, c.wrap...), binary, "proxy", "--listen", listen, "--upstream", c.upstream,
 		"--store", c.store, "--admin", "127.0.0.1:0", "--grace", "0s")
 	words = append(words, c.args...)
 	p.cmd = exec.Command(words[0], words[1:]...)
@@ -86,6 +91,9 @@ func start(t *testing.T, c config) *proxy {
 		}
 	})
 	p.await("the proxy to forward", func() bool { p.admin = p.said("forwarding", "admin"); return p.admin != "" })
+	if c.tcp {
+		p.target = p.said("forwarding", "listen")
+	}
 	if !c.quiet {
 		p.awaitSaid("recording")
 	}

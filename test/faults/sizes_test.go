@@ -13,7 +13,7 @@ func TestMessageSizes(t *testing.T) {
 	t.Parallel()
 	p := newPlane(t)
 	x := start(t, config{upstream: p.addr})
-	s := connect(t, x.socket, p).open(adsSotW)
+	s := connect(t, x.target, p).open(adsSotW)
 	s.request(firstRequest(t))
 	for _, n := range []int{0, 1, 16<<10 - 1, 16 << 10, 16<<10 + 1, 4<<20 - 1, 4 << 20, 4<<20 + 1, 6_600_000, 64 << 20} {
 		s.push(sized(fmt.Sprint("push ", n), n))
