@@ -1,6 +1,8 @@
 package record
 
 import (
+	"strings"
+
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -40,7 +42,19 @@ func Identity(node []byte) xds.Sidecar {
 	if id.IsZero() {
 		id.Node = NoNode
 	}
-	return id
+	return xds.Sidecar{Node: short(id.Node), Cluster: short(id.Cluster), Mesh: short(id.Mesh)}
+}
+
+// nameBytes is how long a node's id, cluster and mesh may be: they stand in every
+// record. Kubernetes allows 253 for each name in them. What is longer is cut, and
+// ends in a hash, so that two of them stay two.
+const nameBytes = 1024
+
+func short(s string) string {
+	if len(s) <= nameBytes {
+		return s
+	}
+	return strings.ToValidUTF8(s[:nameBytes-17], "") + "~" + xds.DigestOf([]byte(s)).Hex()[:16]
 }
 
 // structString reads a string out of an encoded Struct.

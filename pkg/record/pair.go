@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/zeebo/xxh3"
+
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
@@ -21,13 +23,14 @@ const (
 
 // push is a response that was seen on a (stream, type).
 type push struct {
-	nonce    string
-	version  string
+	nonce    xxh3.Uint128 // hashes: they may be long
+	version  xxh3.Uint128
 	number   uint64
 	owner    xds.Sidecar
 	answered bool
 	sig      signature
 	held     *item // not written yet: it may turn out to repeat a rejected one
+	counted  int   // its cost when it was added
 }
 
 // sub is one type on one stream: nonces are scoped so.
@@ -38,6 +41,24 @@ type sub struct {
 	// begun: an answer is possible now. The first request of a type on a stream
 	// asks for it, even if it brings a nonce along from an earlier stream.
 	begun bool
+	kept  bool // it has its place among the stream's types
+	// reused: the server gives pushes a nonce that an earlier one had.
+	reused bool
+	asked  asked // the newest request
+}
+
+// asked is what a request asked for, as hashes.
+type asked struct {
+	version xxh3.Uint128
+	names   uint64
+}
+
+// name is the hash of a nonce or a version, zero of an empty one.
+func name(s string) xxh3.Uint128 {
+	if s == "" {
+		return xxh3.Uint128{}
+	}
+	return xxh3.HashString128(s)
 }
 
 // waiter is a request whose push was not seen yet, or one of the same type behind
@@ -48,18 +69,33 @@ type waiter struct {
 	since time.Time
 }
 
+// gone takes the first one out.
+func (b *sub) gone(r *Recorder, st *stream) *waiter {
+	w := b.waiting[0]
+	b.waiting = b.waiting[1:]
+	st.waiting--
+	r.hold(st, -w.cost())
+	return w
+}
+
 func (st *stream) types() []string { return slices.Sorted(maps.Keys(st.subs)) }
 
-func (b *sub) add(p *push) {
+func (b *sub) add(r *Recorder, st *stream, p *push) {
+	if !b.kept {
+		return
+	}
+	b.reused = b.reused || p.nonce != (xxh3.Uint128{}) && b.find(p.nonce) != nil
+	p.counted = p.cost()
 	b.pushes = append(b.pushes, p)
+	r.hold(st, p.counted)
 	if len(b.pushes) > pushesKept {
-		b.pushes = slices.Delete(b.pushes, 0, 1)
+		b.forget(r, st)
 	}
 }
 
 // find returns the push that a nonce names: the oldest unanswered one, else the
 // newest. A server may use a nonce again.
-func (b *sub) find(nonce string) *push {
+func (b *sub) find(nonce xxh3.Uint128) *push {
 	var p *push
 	for _, x := range b.pushes {
 		if x.nonce != nonce {
@@ -88,7 +124,7 @@ func (r *Recorder) request(st *stream, s xds.Sighting) {
 		return
 	}
 	it := r.requestItem(st, s, &q)
-	b := st.sub(q.Type)
+	b := r.sub(st, s, q.Type)
 	if r.told(st, b, s, it, &q.Request) {
 		return
 	}
@@ -155,10 +191,10 @@ func (r *Recorder) told(st *stream, b *sub, s xds.Sighting, it *item, q *xds.Req
 		return false
 	}
 	number := s.Push + r.shift[st.owner]
-	p := b.find(q.Nonce)
+	p := b.find(name(q.Nonce))
 	if p == nil || p.number != number {
-		p = &push{nonce: q.Nonce, number: number, owner: st.owner}
-		b.add(p)
+		p = &push{nonce: name(q.Nonce), number: number, owner: st.owner}
+		b.add(r, st, p)
 	}
 	if s.Count == 0 {
 		b.answer(r, p, it, q)
@@ -173,7 +209,7 @@ func (r *Recorder) told(st *stream, b *sub, s xds.Sighting, it *item, q *xds.Req
 // place writes the request as an answer or a subscription; false if neither is
 // certain yet, because a push with its nonce was not seen.
 func (b *sub) place(r *Recorder, it *item, q *xds.Request) bool {
-	p := b.find(q.Nonce)
+	p := b.find(name(q.Nonce))
 	switch {
 	case q.Nonce == "" && (p == nil || p.answered || !emptyNonceAnswer(p, q)):
 		b.subscribe(r, it, q)
@@ -181,6 +217,8 @@ func (b *sub) place(r *Recorder, it *item, q *xds.Request) bool {
 		return false
 	case p == nil:
 		b.subscribe(r, it, q)
+	case p.answered && b.early(q):
+		return false
 	case p.answered && q.Error == nil:
 		b.subscribe(r, it, q)
 	default:
@@ -189,14 +227,46 @@ func (b *sub) place(r *Recorder, it *item, q *xds.Request) bool {
 	return true
 }
 
+// early reports whether a request with the nonce of a push that is answered answers
+// a later one with that nonce, which is not seen yet. The client says so when it has
+// accepted a version that no push had, or (Delta) when it asks for nothing. From a
+// server that is known to give a nonce again, so does any NACK, and a request that
+// asks for what the one before it asked for.
+func (b *sub) early(q *xds.Request) bool {
+	if !b.kept {
+		return false
+	}
+	if q.Error != nil {
+		return b.reused
+	}
+	if q.Delta {
+		return len(q.Names)+len(q.Unsubscribe)+len(q.Initial) == 0
+	}
+	a := askedBy(q)
+	if b.reused && a.names == b.asked.names {
+		return true
+	}
+	return q.Version != "" && a.version != b.asked.version && !slices.ContainsFunc(b.pushes, func(x *push) bool { return x.version == a.version })
+}
+
+func askedBy(q *xds.Request) asked {
+	var h xxh3.Hasher
+	for _, n := range q.Names {
+		_, _ = h.WriteString(n)
+		_, _ = h.Write([]byte{0}) // never fails
+	}
+	return asked{version: name(q.Version), names: h.Sum64()}
+}
+
 // emptyNonceAnswer tells an answer to a push without a nonce from a subscription.
 func emptyNonceAnswer(p *push, q *xds.Request) bool {
-	return q.Error != nil || !q.Delta && q.Version != "" && q.Version == p.version
+	return q.Error != nil || !q.Delta && q.Version != "" && name(q.Version) == p.version
 }
 
 func (b *sub) subscribe(r *Recorder, it *item, q *xds.Request) {
 	b.flush(r)
 	b.begun = true
+	b.asked = askedBy(q)
 	it.rec.Kind, it.rec.Request = xds.KindRequest, q
 	r.out = append(r.out, it)
 }
@@ -207,19 +277,20 @@ func (it *item) answer(q *xds.Request, number, repeat uint64) {
 }
 
 func (b *sub) park(r *Recorder, st *stream, it *item, q *xds.Request) {
-	b.waiting = append(b.waiting, &waiter{it: it, req: q})
+	w := &waiter{it: it, req: q}
+	b.waiting = append(b.waiting, w)
 	st.waiting++
+	r.hold(st, w.cost())
 	if st.waiting > answersParked {
 		b.release(r, st)
 	}
 	b.drain(r, st)
+	b.trim(r, st)
 }
 
 // release gives up on the oldest that waits: it becomes an orphan.
 func (b *sub) release(r *Recorder, st *stream) {
-	w := b.waiting[0]
-	b.waiting = b.waiting[1:]
-	st.waiting--
+	w := b.gone(r, st)
 	b.flush(r)
 	w.it.answer(w.req, 0, 0)
 	r.out = append(r.out, w.it)
@@ -230,8 +301,7 @@ func (b *sub) drain(r *Recorder, st *stream) {
 	for len(b.waiting) > 0 {
 		switch {
 		case b.place(r, b.waiting[0].it, b.waiting[0].req):
-			b.waiting = b.waiting[1:]
-			st.waiting--
+			b.gone(r, st)
 		case b.overtaken():
 			b.release(r, st)
 		default:
@@ -244,7 +314,7 @@ func (b *sub) drain(r *Recorder, st *stream) {
 // in order and answered in order, so that of the first will not come any more.
 func (b *sub) overtaken() bool {
 	return slices.ContainsFunc(b.waiting[1:], func(w *waiter) bool {
-		p := b.find(w.req.Nonce)
+		p := b.find(name(w.req.Nonce))
 		return w.req.Nonce != "" && p != nil && !p.answered
 	})
 }

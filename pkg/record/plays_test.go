@@ -498,4 +498,73 @@ var plays = []struct{ name, in, out string }{
 		web 1 request CDS +a
 		web 1 push #2 CDS  a=2
 		web 1 answer #2 NACK CDS`},
+	{"a server with one nonce, answers seen before pushes", `
+		1 open
+		1 req CDS node=web
+		1 push CDS n v=1 a=1
+		1 req CDS v=1 nonce=n
+		1 req CDS v=2 nonce=n
+		1 push CDS n v=2 a=2
+		1 req CDS v=2 nonce=n err=bad
+		1 req CDS v=2 nonce=n names=x
+		1 push CDS n v=3 a=3
+		1 req CDS v=2 nonce=n names=x,y`, `
+		web 1 open
+		web 1 request CDS
+		web 1 push #1 CDS n a=1
+		web 1 answer #1 CDS n
+		web 1 push #2 CDS n a=2
+		web 1 answer #2 CDS n
+		web 1 push #3 CDS n a=3
+		web 1 answer #3 NACK CDS n
+		web 1 request CDS n +x
+		web 1 request CDS n +x +y`},
+	{"delta: a server with one nonce, answers seen before pushes", `
+		1 open delta
+		1 req EDS node=web names=a
+		1 push EDS n a=1
+		1 req EDS nonce=n
+		1 req EDS nonce=n
+		1 push EDS n a=2
+		1 req EDS nonce=n names=b`, `
+		web 1 open
+		web 1 request EDS +a
+		web 1 push #1 EDS n a=1
+		web 1 answer #1 EDS n
+		web 1 push #2 EDS n a=2
+		web 1 answer #2 EDS n
+		web 1 request EDS n +b`},
+	{"a subscription after a NACK brings the version before", `
+		1 open
+		1 req EDS node=web names=a
+		1 push EDS n1 v=1 a=1
+		1 req EDS v=1 nonce=n1 names=a
+		1 push EDS n2 v=2 a=2
+		1 req EDS v=1 nonce=n2 names=a err=bad
+		1 req EDS v=1 nonce=n2 names=a,b`, `
+		web 1 open
+		web 1 request EDS +a
+		web 1 push #1 EDS n1 a=1
+		web 1 answer #1 EDS n1 +a
+		web 1 push #2 EDS n2 a=2
+		web 1 answer #2 NACK EDS n2 +a
+		web 1 request EDS n2 +a +b`},
+	{"what comes behind the end of a stream opens none", `
+		1 open
+		1 req CDS node=web
+		1 push CDS n1 a=1
+		1 close
+		1 gap queue full
+		1 push CDS n2 a=2
+		1 close
+		2 open
+		2 req CDS node=web`, `
+		web 1 open
+		web 1 request CDS
+		web 1 push #1 CDS n1 a=1
+		web 1 close
+		web 1 gap queue full
+		web 1 gap a response behind the end of its stream
+		web 2 open
+		web 2 request CDS`},
 }

@@ -28,9 +28,10 @@ func (r *Recorder) response(st *stream, s xds.Sighting) {
 	}
 	p.Rest = r.red.message(discoveryType(delta, "Response"), p.Rest)
 	it.rec = st.record(s, xds.Record{Kind: xds.KindPush, Push: p})
-	b := st.sub(p.Type)
-	b.push(r, it, s.Push)
+	b := r.sub(st, s, p.Type)
+	b.push(r, st, it, s.Push)
 	b.drain(r, st)
+	b.trim(r, st)
 }
 
 func (r *Recorder) entries(p *xds.Push, chunks []xds.Chunk, it *item) error {
@@ -51,12 +52,15 @@ func (r *Recorder) entries(p *xds.Push, chunks []xds.Chunk, it *item) error {
 }
 
 // push takes a response that was read.
-func (b *sub) push(r *Recorder, it *item, told uint64) {
+func (b *sub) push(r *Recorder, st *stream, it *item, told uint64) {
 	rec := it.rec.Push
-	p := &push{nonce: rec.Nonce, version: rec.Version, owner: it.rec.Sidecar, sig: r.signature(rec)}
-	b.add(p)
-	if told == 0 && b.storm.repeats(p.sig) {
+	p := &push{nonce: name(rec.Nonce), version: name(rec.Version), owner: it.rec.Sidecar, sig: r.signature(rec)}
+	held := told == 0 && b.storm.repeats(p.sig)
+	if held {
 		p.held = it
+	}
+	b.add(r, st, p)
+	if held {
 		b.storm.held = append(b.storm.held, p)
 		if len(b.storm.held) > stormHeld {
 			b.flush(r)
@@ -70,11 +74,11 @@ func (b *sub) push(r *Recorder, it *item, told uint64) {
 
 // write numbers a push and sends it off.
 func (r *Recorder) write(p *push, it *item, told uint64) {
-	n := r.pushes[p.owner] + 1
+	n := r.pushes.last(p.owner) + 1
 	if told > 0 {
 		n = r.shifted(p.owner, told)
 	}
-	r.pushes[p.owner] = max(r.pushes[p.owner], n)
+	r.pushes.reach(p.owner, n)
 	p.number, it.rec.Push.Number = n, n
 	r.out = append(r.out, it)
 }
@@ -84,7 +88,7 @@ func (r *Recorder) write(p *push, it *item, told uint64) {
 func (r *Recorder) shifted(id xds.Sidecar, told uint64) uint64 {
 	if _, ok := r.shift[id]; !ok {
 		r.shift[id] = 0
-		if have := r.pushes[id]; told <= have {
+		if have := r.pushes.last(id); told <= have {
 			r.shift[id] = have + 1 - told
 		}
 	}

@@ -58,9 +58,11 @@ type Recorder struct {
 	cfg     Config
 	red     *redactor
 	known   *known
-	pushes  map[xds.Sidecar]uint64
-	shift   map[xds.Sidecar]uint64 // see shifted
+	pushes  *numbers
+	shift   map[xds.Sidecar]uint64 // see shifted; of files only
 	streams map[uint64]*stream     // live ones, by the observer's number
+	ended   map[uint64]ended       // ditto, at most endsKept
+	held    int                    // bytes, at most heldBytes and one message
 	used    used
 	turns   uint64
 	out     []*item
@@ -101,12 +103,13 @@ func New(cfg Config) (*Recorder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the table of known resources: %w", err)
 	}
-	pushes := maps.Clone(cfg.Pushes)
-	if pushes == nil {
-		pushes = map[xds.Sidecar]uint64{}
+	pushes, err := newNumbers(cfg.Pushes)
+	if err != nil {
+		return nil, fmt.Errorf("making the table of push numbers: %w", err)
 	}
+	cfg.Pushes = nil
 	return &Recorder{cfg: cfg, red: newRedactor(cfg.Key, cfg.Opaque), known: k, pushes: pushes, shift: map[xds.Sidecar]uint64{},
-		streams: map[uint64]*stream{}, used: used{offset: cfg.StreamOffset}}, nil
+		streams: map[uint64]*stream{}, ended: map[uint64]ended{}, used: used{offset: cfg.StreamOffset}}, nil
 }
 
 // Known reports whether the bytes of key need not be handed over again: the Log
@@ -128,7 +131,9 @@ func (r *Recorder) Sight(s xds.Sighting) error {
 	case s.Stream == 0:
 		r.connection(s)
 	default:
-		r.sight(r.stream(s), s)
+		if st := r.stream(s); st != nil {
+			r.sight(st, s)
+		}
 	}
 	return r.flush()
 }
@@ -197,14 +202,14 @@ func (r *Recorder) base(s xds.Sighting) {
 	}
 	b, id := s.Base.Base, s.Base.Sidecar
 	if b.Push > 0 { // a history that is there already may end behind it
-		r.shift[id] = max(r.pushes[id], b.Push) - b.Push
+		r.shift[id] = max(r.pushes.last(id), b.Push) - b.Push
 	}
 	b.Push += r.shift[id]
 	b.Pending = slices.Clone(b.Pending)
 	for i := range b.Pending {
 		b.Pending[i].Number += r.shift[id]
 	}
-	r.pushes[id] = max(r.pushes[id], b.Push)
+	r.pushes.reach(id, b.Push)
 	streams := slices.Clone(b.Streams)
 	for i, bs := range streams {
 		st := r.open(bs.Stream, &bs.Open)
@@ -212,7 +217,7 @@ func (r *Recorder) base(s xds.Sighting) {
 		streams[i].Stream = st.number
 		for _, p := range b.Pending {
 			if p.Stream == bs.Stream {
-				st.sub(p.Type).add(&push{nonce: p.Nonce, number: p.Number, owner: id})
+				r.sub(st, s, p.Type).add(r, st, &push{nonce: name(p.Nonce), number: p.Number, owner: id})
 			}
 		}
 	}
@@ -313,6 +318,9 @@ func (u *used) take(id uint64) uint64 {
 	}
 	return u.offset + id
 }
+
+// taken reports whether a number was in use.
+func (u *used) taken(id uint64) bool { return id <= u.floor || u.above[id] }
 
 // LastStream is the highest stream number in use, where the next history that is
 // put behind this one starts (Config.StreamOffset).

@@ -19,7 +19,7 @@ const stormHeld = 64
 // The first pair stands in the history, the others are a count.
 type storm struct {
 	push   signature // of the rejected push; empty: no storm can begin
-	nack   string
+	nack   xxh3.Uint128
 	number uint64
 	owner  xds.Sidecar
 	count  uint64
@@ -64,8 +64,8 @@ func (s *signature) add(h xxh3.Uint128) {
 }
 
 // nackSignature is all of a NACK but its nonce.
-func nackSignature(q *xds.Request) string {
-	return fmt.Sprintf("%d %q %q %q %q %q", q.Error.Code, q.Error.Message, q.Version, q.Names, q.Unsubscribe, q.Error.Rest)
+func nackSignature(q *xds.Request) xxh3.Uint128 {
+	return xxh3.HashString128(fmt.Sprintf("%d %q %q %q %q %q", q.Error.Code, q.Error.Message, q.Version, q.Names, q.Unsubscribe, q.Error.Rest))
 }
 
 // answer takes the answer to p.
@@ -78,6 +78,7 @@ func (b *sub) answer(r *Recorder, p *push, it *item, q *xds.Request) {
 	b.flush(r)
 	again := p.answered
 	p.answered = true
+	b.asked = askedBy(q)
 	it.rec.Sidecar = p.owner
 	it.answer(q, p.number, 0)
 	r.out = append(r.out, it)

@@ -31,12 +31,18 @@ type stream struct {
 	mixed   bool // another node was met and told
 
 	subs    map[string]*sub
-	waiting int // requests that wait for the push they answer
+	waiting int  // requests that wait for the push they answer
+	held    int  // bytes of subs, see holding
+	crowded bool // a type found no place in subs, and that was told
 }
 
-// stream finds or makes the stream of a sighting.
+// stream finds or makes the stream of a sighting; nil when it has ended and the
+// sighting does not bring it back.
 func (r *Recorder) stream(s xds.Sighting) *stream {
 	st, live := r.streams[s.Stream]
+	if !live && r.late(s) {
+		return nil
+	}
 	if s.Kind != xds.SawOpen {
 		if !live {
 			st = r.open(s.Stream, nil)
@@ -51,7 +57,7 @@ func (r *Recorder) stream(s xds.Sighting) *stream {
 		// A reader must not take it for alive.
 		s.Extra = nil
 		r.emit(st, s, xds.Record{Kind: xds.KindClose, Close: &xds.Close{Message: "the end was not seen"}})
-		delete(r.streams, s.Stream)
+		r.end(st)
 	}
 	st = r.open(s.Stream, s.Open)
 	st.conn = s.Conn
@@ -59,6 +65,7 @@ func (r *Recorder) stream(s xds.Sighting) *stream {
 }
 
 func (r *Recorder) open(id uint64, o *xds.Open) *stream {
+	delete(r.ended, id)
 	st := &stream{id: id, number: r.used.take(id), order: r.turn(), discovery: true, subs: map[string]*sub{}}
 	if o != nil {
 		st.method, st.opened = o.Method, true
@@ -85,9 +92,11 @@ func (r *Recorder) sight(st *stream, s xds.Sighting) {
 	}
 	st.parked = append(st.parked, s)
 	st.bytes += s.Bytes()
+	r.held += s.Bytes()
 	if s.Kind == xds.SawClose || len(st.parked) >= parkedSightings || st.bytes >= parkedBytes {
 		r.settle(st, xds.Sidecar{})
 	}
+	r.squeeze()
 }
 
 // settle gives a stream its owner and writes what was kept back.
@@ -97,6 +106,7 @@ func (r *Recorder) settle(st *stream, owner xds.Sidecar) {
 	}
 	st.settled, st.owner, st.order = true, owner, r.turn()
 	parked := st.parked
+	r.held -= st.bytes
 	st.parked, st.bytes = nil, 0
 	for _, s := range parked {
 		r.handle(st, s)
@@ -138,7 +148,7 @@ func (r *Recorder) handle(st *stream, s xds.Sighting) {
 	case xds.SawClose:
 		st.finish(r)
 		r.emit(st, s, xds.Record{Kind: xds.KindClose, Close: r.red.close(s.Close)})
-		delete(r.streams, st.id)
+		r.end(st)
 	}
 }
 
@@ -164,13 +174,6 @@ func gapOf(s xds.Sighting) *xds.Gap {
 func (st *stream) gap(r *Recorder, s xds.Sighting, reason string, types ...string) {
 	s.Extra = nil // of the line that the gap is about
 	r.emit(st, s, xds.Record{Kind: xds.KindGap, Gap: &xds.Gap{Reason: reason, Types: types}})
-}
-
-func (st *stream) sub(typ string) *sub {
-	if st.subs[typ] == nil {
-		st.subs[typ] = &sub{begun: !st.opened}
-	}
-	return st.subs[typ]
 }
 
 // finish writes all that waits on the stream: it ends.

@@ -218,7 +218,7 @@ func TestCut(t *testing.T) {
 	if err := log.Append([]xds.Record{{Kind: xds.KindBase, Sidecar: web, Base: &base}}, []xds.Body{a, n}); err != nil {
 		t.Fatal(err)
 	}
-	text := string(export(t, log, transcript.Options{})) + request(4, "", "n7") + response(4, "n8") + request(4, "", "n8") + request(4, "", "n8")
+	text := string(export(t, log, transcript.Options{})) + request(4, "", "n7") + response(4, "n8") + request(4, "", "n8") + request(4, "", "")
 	src := parse(t, []byte(text))
 	got, ok, err := src.Base(web, 0)
 	if err != nil || !ok {
