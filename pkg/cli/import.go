@@ -15,7 +15,7 @@ import (
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
-type importOptions struct{ store string }
+type importOptions struct{ store, opaque string }
 
 func newImport(app *App) *cobra.Command {
 	var o importOptions
@@ -31,6 +31,8 @@ in a live recording. Of a broken transcript, what stands before the broken line 
 		RunE:    func(cmd *cobra.Command, args []string) error { return runImport(cmd.Context(), app, o, args) },
 	}
 	cmd.Flags().StringVar(&o.store, "store", "", "the store's `DIR`, made where it is missing (default: $XDSPROXY_STORE)")
+	cmd.Flags().Var(newChoice(&o.opaque, string(record.OpaqueBytes), string(record.OpaqueBytes), string(record.OpaqueDigest)), "opaque",
+		"what is kept of configuration of unknown types, which cannot be searched for secrets: bytes or digest")
 	return cmd
 }
 
@@ -39,7 +41,7 @@ func runImport(ctx context.Context, app *App, o importOptions, files []string) (
 	if dir == "" {
 		return Usagef("--store DIR", "no store to import into")
 	}
-	im := &importer{app: app, fold: state.New(nil)}
+	im := &importer{app: app, opaque: o.opaque, fold: state.New(nil)}
 	im.writer, err = store.OpenWriter(store.Config{Dir: dir, Bases: im.bases, Now: app.Now})
 	if err != nil {
 		return writeFailure(dir, err)
@@ -69,6 +71,7 @@ func writeFailure(dir string, err error) error {
 // importer appends histories to a store.
 type importer struct {
 	app    *App
+	opaque string
 	writer *store.Writer
 	fold   *state.Fold // what new segments start with
 	n      struct{ records, pushes int }
@@ -135,7 +138,7 @@ func (im *importer) lines(ctx context.Context, in io.Reader, name string) error 
 		return fmt.Errorf("reading the last push numbers: %w", err)
 	}
 	_, stream := im.writer.Last()
-	rec, err := record.New(record.Config{Log: im, Key: im.writer.Key(), Pushes: pushes, StreamOffset: stream})
+	rec, err := record.New(record.Config{Log: im, Key: im.writer.Key(), Opaque: record.Opaque(im.opaque), Pushes: pushes, StreamOffset: stream})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -113,10 +114,56 @@ func (r *redactor) metadata(m map[string][]string) map[string][]string {
 		kept := []string{}
 		if grpc || slices.Contains([]string{":authority", "content-type", "user-agent", "clusterid"}, name) {
 			for _, v := range vs {
-				kept = append(kept, r.text(v))
+				kept = append(kept, r.metadataText(name, v))
 			}
 		}
 		out[k] = kept
 	}
 	return out
+}
+
+// metadataText redacts a value. Of a grpc-message, which is percent-encoded on the
+// wire, that is done to what it says.
+func (r *redactor) metadataText(name, v string) string {
+	if name != "grpc-message" {
+		return r.text(v)
+	}
+	says := percentDecode(v)
+	safe := r.text(says)
+	if safe == says {
+		return v
+	}
+	return percentEncode(safe)
+}
+
+// percentDecode reads a grpc-message as its receivers do: what is no escape stays
+// (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md).
+func percentDecode(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if b, err := hex.DecodeString(s[i+1 : i+3]); err == nil {
+				out = append(out, b[0])
+				i += 2
+				continue
+			}
+		}
+		out = append(out, s[i])
+	}
+	return string(out)
+}
+
+func percentEncode(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' || s[i] == '%' {
+			fmt.Fprintf(&b, "%%%02X", s[i])
+			continue
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
 }
