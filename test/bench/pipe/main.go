@@ -87,7 +87,7 @@ func run(args []string, out io.Writer) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	b := &bench{report: &report{log: os.Stderr}, xdsproxy: *binary, quick: *quick, rounds: *rounds, anchors: *anchors && !*quick, profile: *profile, modes: *modes}
+	b := &bench{report: &report{}, xdsproxy: *binary, quick: *quick, rounds: *rounds, anchors: *anchors && !*quick, profile: *profile, modes: *modes}
 	if b.quick {
 		b.rounds = min(b.rounds, 4)
 	}
@@ -135,7 +135,9 @@ func (b *bench) all(ctx context.Context, only string) error {
 		began := time.Now()
 		b.report.section = s.name
 		fmt.Fprintf(os.Stderr, "%s: %s\n", s.name, s.what)
-		if err := s.run(ctx, b); err != nil {
+		err := s.run(ctx, b)
+		b.report.tell(os.Stderr)
+		if err != nil {
 			return fmt.Errorf("section %s: %w", s.name, err)
 		}
 		fmt.Fprintf(os.Stderr, "%s: %.0f s\n", s.name, time.Since(began).Seconds())

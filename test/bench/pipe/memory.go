@@ -84,9 +84,13 @@ func (w *world) judged(m *mode) error {
 
 // kept is what a store holds of pushes: how many, how many resources have no
 // bytes, and how many gaps there are.
-type kept struct{ pushes, bodyless, gaps int }
+type kept struct {
+	pushes, bodyless, gaps int
+	why                    map[string]int // the reasons of the gaps
+}
 
 func keptIn(dir string) (k kept, err error) {
+	k.why = map[string]int{}
 	r, err := store.OpenReader(dir)
 	if err != nil {
 		return k, err
@@ -114,6 +118,7 @@ func keptIn(dir string) (k kept, err error) {
 				}
 			case rec.Gap != nil && (i == 0 || !rec.Sidecar.IsZero()):
 				k.gaps++
+				k.why[rec.Gap.Reason]++
 			}
 		}
 	}

@@ -78,7 +78,7 @@ func (w *world) lost(ctx context.Context, m *mode, n int) error {
 		return err
 	}
 	w.b.report.atMost("the same: pushes that are not recorded, of "+fmt.Sprint(2*n), 0, float64(2*n-k.pushes), "").Note =
-		fmt.Sprintf("%d resources without bytes, %d gaps, store whole: %v", k.bodyless, k.gaps, ok)
+		fmt.Sprintf("%d resources without bytes, %d gaps %v, store whole: %v", k.bodyless, k.gaps, k.why, ok)
 	return nil
 }
 

@@ -29,7 +29,6 @@ type figure struct {
 type report struct {
 	section string
 	figures []figure
-	log     io.Writer
 }
 
 func (r *report) add(f figure) *figure {
@@ -41,7 +40,6 @@ func (r *report) add(f figure) *figure {
 		}
 	}
 	r.figures = append(r.figures, f)
-	fmt.Fprintf(r.log, "  %s\n", f)
 	return &r.figures[len(r.figures)-1]
 }
 
@@ -99,6 +97,15 @@ func met(ok bool) string {
 		return "yes"
 	}
 	return "NO"
+}
+
+// tell writes the figures of one section as they came.
+func (r *report) tell(w io.Writer) {
+	for _, f := range r.figures {
+		if f.Section == r.section {
+			fmt.Fprintf(w, "  %s\n", f)
+		}
+	}
 }
 
 func (r *report) print(w io.Writer) {
