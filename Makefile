@@ -43,9 +43,13 @@ oracle: tools
 	  $(ORACLE) -run RealEnvoyAgrees -args -rapid.checks=$$(( ($(N) + 39) / 40 )) -rapid.seed=$(SEED) && \
 	  $(ORACLE) -run RealEnvoyCompares -args -rapid.checks=$$(( ($(N) + 159) / 160 )) -rapid.seed=$(SEED)
 
-# The figures of docs/performance.md, as a table and in bin/bench.json.
+# The figures of docs/performance.md, as two tables and in bin/bench.json: the
+# evaluator, then forwarding and store (BENCH=-quick for a look, -only SECTIONS).
+BENCH ?=
 bench: build
-	$(GO) test ./test/bench -run '^TestNumbers$$' -count=1 -v -timeout 60m -args -numbers -xdsproxy $(CURDIR)/$(BIN) -json $(CURDIR)/bin/bench.json
+	$(GO) build -o bin/pipe ./test/bench/pipe
+	$(GO) test ./test/bench -run '^TestNumbers$$' -count=1 -v -timeout 60m -args -numbers -xdsproxy $(CURDIR)/$(BIN) -json $(CURDIR)/bin/bench-evaluator.json
+	bin/pipe -xdsproxy $(BIN) -merge bin/bench-evaluator.json -json bin/bench.json $(BENCH)
 
 tools: $(LINT)
 	@hack/get-envoy

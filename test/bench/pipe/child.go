@@ -228,7 +228,7 @@ func (w *world) start(ctx context.Context, m *mode, more []string) (err error) {
 		if kind == "split" {
 			args = append(args, "-store", m.store)
 			if w.b.profile != "" {
-				args = append(args, "-cpuprofile", filepath.Join(w.b.profile, w.b.report.section+".pprof"))
+				args = append(args, "-profile", filepath.Join(w.b.profile, w.b.report.section))
 			}
 		} else {
 			m.store = ""

@@ -33,7 +33,7 @@ type bench struct {
 	anchors  bool
 	rounds   int
 	modes    string // only these, and splice, where there is a choice
-	profile  string // directory for CPU profiles of the relays in mode split
+	profile  string // directory for profiles of the relays in mode split
 }
 
 // sections in the order in which they run: what others build on last.
@@ -81,7 +81,7 @@ func run(args []string, out io.Writer) error {
 	binary := fl.String("xdsproxy", "bin/xdsproxy", "the program that is measured")
 	work := fl.String("dir", "", "write stores and the like below `DIR` (default: a temporary directory)")
 	modes := fl.String("modes", "", "in section latency, measure these `MODES` and splice alone, for a look at one")
-	profile := fl.String("profile", "", "write CPU profiles of xdsproxy's parts (mode split) into `DIR`")
+	profile := fl.String("profile", "", "write CPU and heap profiles of xdsproxy's parts (mode split) into `DIR`")
 	if err := fl.Parse(args); err != nil {
 		return err
 	}

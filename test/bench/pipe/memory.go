@@ -22,7 +22,7 @@ func memorySection(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer w.close()
-	for _, name := range []string{"splice", "off", "on", "judge", "grpc-ref"} {
+	for _, name := range []string{"splice", "off", "on", "split", "judge", "grpc-ref"} {
 		m, err := w.add(ctx, name)
 		if err != nil {
 			return err

@@ -20,7 +20,9 @@ import (
 
 	"github.com/xdsproxy/xdsproxy/pkg/intercept"
 	"github.com/xdsproxy/xdsproxy/pkg/record"
+	"github.com/xdsproxy/xdsproxy/pkg/state"
 	"github.com/xdsproxy/xdsproxy/pkg/store"
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
 // relayConfig says what a relay does.
@@ -121,7 +123,7 @@ func split(ctx context.Context, c relayConfig, down, up *tls.Config, out io.Writ
 	if err != nil {
 		return err
 	}
-	rec, err := record.New(record.Config{Log: w, Key: w.Key(), KnownBytes: 32 << 20})
+	rec, err := record.New(record.Config{Log: &log{Writer: w, fold: state.New(nil)}, Key: w.Key(), KnownBytes: 32 << 20})
 	if err != nil {
 		return err
 	}
@@ -143,6 +145,23 @@ func split(ctx context.Context, c relayConfig, down, up *tls.Config, out io.Writ
 		return err
 	}
 	return errors.Join(r.Run(ctx), w.Close())
+}
+
+// log is where records go, as in the program: the store, and the fold that the bases
+// of new segments are made from.
+type log struct {
+	*store.Writer
+	fold *state.Fold
+}
+
+func (l *log) Append(recs []xds.Record, bodies []xds.Body) error {
+	if err := l.Writer.Append(recs, bodies); err != nil {
+		return err
+	}
+	for i := range recs {
+		l.fold.Apply(recs[i])
+	}
+	return nil
 }
 
 // always gives the same configuration to each connection; nil stays nil.

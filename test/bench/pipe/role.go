@@ -20,20 +20,16 @@ func role(name string, args []string) error {
 	fl.StringVar(&c.Cert, "cert", "", "speak TLS to clients")
 	fl.StringVar(&c.Key, "key", "", "key of -cert")
 	fl.StringVar(&c.Store, "store", "", "of mode split")
-	profile := fl.String("cpuprofile", "", "write a CPU profile to `FILE` at the end")
+	profile := fl.String("profile", "", "write profiles to `FILE`.cpu and FILE.heap at the end")
 	if err := fl.Parse(args); err != nil {
 		return err
 	}
 	if *profile != "" {
-		f, err := os.Create(*profile)
+		done, err := profiled(*profile)
 		if err != nil {
 			return err
 		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
+		defer done()
 	}
 	switch name {
 	case "role-server":
@@ -44,4 +40,24 @@ func role(name string, args []string) error {
 		return relayRole(ctx, c, os.Stdout)
 	}
 	return fmt.Errorf("there is no %s", name)
+}
+
+func profiled(name string) (done func(), err error) {
+	cpu, err := os.Create(name + ".cpu")
+	if err != nil {
+		return nil, err
+	}
+	heap, err := os.Create(name + ".heap")
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(cpu); err != nil {
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = cpu.Close()
+		_ = pprof.Lookup("heap").WriteTo(heap, 0)
+		_ = heap.Close()
+	}, nil
 }
