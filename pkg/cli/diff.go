@@ -20,7 +20,7 @@ type diffOptions struct {
 // DiffResult is what `diff -o json` prints.
 type DiffResult struct {
 	APIVersion string       `json:"apiVersion"`
-	Sidecar    string       `json:"sidecar"`
+	Sidecar    string       `json:"sidecar,omitempty"` // none where two are compared
 	From       string       `json:"from"`
 	To         string       `json:"to"`
 	Changes    []xds.Change `json:"changes"`
@@ -31,12 +31,18 @@ type DiffResult struct {
 func newDiff(app *App) *cobra.Command {
 	var o diffOptions
 	cmd := &cobra.Command{
-		Use:   "diff [SIDECAR] A..B",
-		Short: "Say what differs between two moments: where traffic goes, and which resources",
+		Use:   "diff [SIDECAR] A..B | diff SIDE SIDE",
+		Short: "Say what differs between two moments, sidecars or files: where traffic goes, and which resources",
 		Long: `Compares what a sidecar held at two revisions: first where traffic goes, then which
 resources differ. One revision alone means what that push did: 41 is 41~1..41.
+
+Two sides compare two sidecars, or two histories: each is [PATH:][SIDECAR][:REVISION],
+where PATH is a store, a transcript or an Envoy config_dump; HEAD without a revision.
+
 Exits with 1 when anything differs.`,
 		Example: `  xdsproxy diff web-1.shop 40..42
+  xdsproxy diff web-1.shop:41 web-2.shop
+  xdsproxy diff before.jsonl.gz config_dump.json
   xdsproxy diff web-1.shop @{10m}..HEAD
   xdsproxy diff HEAD~3..HEAD --file session.jsonl.gz -o json`,
 		Args: cobra.RangeArgs(0, 2),
@@ -51,6 +57,13 @@ Exits with 1 when anything differs.`,
 }
 
 func runDiff(ctx context.Context, app *App, o diffOptions, args []string) error {
+	if twoSides(args) {
+		d, err := diffSides(ctx, app, o, args)
+		if err != nil {
+			return err
+		}
+		return o.report(app, d)
+	}
 	sidecar, text, err := sidecarAndRevision(args, "HEAD")
 	if err != nil {
 		return err
@@ -72,13 +85,18 @@ func runDiff(ctx context.Context, app *App, o diffOptions, args []string) error 
 	if err != nil {
 		return src.end(err)
 	}
+	return src.end(o.report(app, d))
+}
+
+// report prints the differences and finds the exit status.
+func (o *diffOptions) report(app *App, d DiffResult) error {
 	if err := printDiff(app, o.output, d); err != nil {
-		return src.end(err)
+		return err
 	}
 	if o.exitCode && (len(d.Changes) > 0 || len(d.Shifts) > 0) {
-		return src.end(ErrFound)
+		return ErrFound
 	}
-	return src.end(nil)
+	return nil
 }
 
 func (s *source) diff(id xds.Sidecar, r query.Range, o diffOptions) (DiffResult, error) {

@@ -36,7 +36,10 @@ type diffPrinter struct {
 
 // sentence says all of it in plain words.
 func (p *diffPrinter) sentence(d DiffResult) string {
-	where := fmt.Sprintf("%s, %s to %s: ", d.Sidecar, d.From, d.To)
+	where := fmt.Sprintf("%s to %s: ", d.From, d.To)
+	if d.Sidecar != "" {
+		where = d.Sidecar + ", " + where
+	}
 	switch {
 	case len(d.Changes) == 0 && len(d.Shifts) == 0:
 		return where + "nothing differs."

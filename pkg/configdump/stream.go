@@ -165,6 +165,7 @@ func (w *writer) resource(typ string, it item) xds.Entry {
 		w.warn("%s %q cannot be read: %v", xds.ShortType(typ), it.name, err)
 		return e
 	}
+	b = plain(typ, b)
 	e.State, e.Digest, e.Size = xds.EntryBody, w.body(b), len(b)
 	return e
 }
