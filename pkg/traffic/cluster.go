@@ -119,8 +119,8 @@ func (c *cluster) discovery(m *clusterv3.Cluster) {
 
 func (c *cluster) eds(m *clusterv3.Cluster) {
 	c.edsName = m.GetEdsClusterConfig().GetServiceName()
-	if c.edsName == "" {
-		c.edsName = m.GetName()
+	if c.edsName == "" || c.edsName == c.name {
+		c.edsName = c.name // one string for both
 	}
 }
 
@@ -231,6 +231,9 @@ func (c *cluster) metadata(md *corev3.Metadata) {
 	}
 	f := services[0].GetStructValue().GetFields()
 	o := &xds.Owner{Kind: "Service", Name: f["name"].GetStringValue(), Host: f["host"].GetStringValue(), Namespace: f["namespace"].GetStringValue()}
+	if h := hostOf(c.name); h == o.Host {
+		o.Host = h // a part of the name: no string of its own
+	}
 	if o.Name == o.Host {
 		// Istio puts the host in place of the name of a ServiceEntry.
 		o.Kind, o.Name = "ServiceEntry", ""

@@ -48,6 +48,7 @@ type Engine struct {
 	objs *simplelru.LRU[xds.Digest, object]
 	size int64
 	last *View // the newest view: the next one mostly differs little
+	same shared
 }
 
 // object is a compiled resource, of whatever type.
@@ -112,7 +113,11 @@ func (e *Engine) cluster(d xds.Digest) *cluster {
 		if err != nil {
 			return &cluster{digest: d, broken: reason(err)}, err
 		}
-		return compileCluster(m, d), nil
+		c := compileCluster(m, d)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.same.cluster(c)
+		return c, nil
 	})
 }
 
@@ -132,7 +137,11 @@ func (e *Engine) assignment(d xds.Digest) *assignment {
 		if err != nil {
 			return &assignment{broken: reason(err)}, err
 		}
-		return compileAssignment(m), nil
+		a := compileAssignment(m)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.same.assignment(a)
+		return a, nil
 	})
 }
 

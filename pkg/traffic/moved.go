@@ -1,9 +1,12 @@
 package traffic
 
 import (
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/xdsproxy/xdsproxy/pkg/state"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -122,6 +125,7 @@ type clusterState struct {
 	why       string // why nothing is known
 	tcp, http [4]string
 	standing  standing
+	kinds     []string    // of endpoints: what sockets and subsets see of them
 	whole     *assignment // where endpoints are listeners: all of it
 }
 
@@ -139,7 +143,7 @@ func (v *View) standsAt(c *cluster) clusterState {
 		out.whole = a // where they lead is up to the listeners
 		return out
 	}
-	out.standing = a.standing()
+	out.standing, out.kinds = a.standing(), a.kinds()
 	out.tcp, out.http = v.end(c, false), v.end(c, true)
 	return out
 }
@@ -150,3 +154,18 @@ func (v *View) end(c *cluster, http bool) [4]string {
 	vd := x.dial(c, leg{cluster: c.name})
 	return [4]string{string(vd.Kind), vd.Reason, vd.Transport, vd.Target}
 }
+
+// kinds are the kinds of endpoints that there are, sorted.
+func (a *assignment) kinds() []string {
+	seen := map[string]bool{}
+	for i, p := range a.priorities {
+		for _, l := range p.localities {
+			for _, h := range l.hosts {
+				seen[fmt.Sprint(i, l.weight > 0, h.health, h.named, h.addr.Is6(), " ")+string(metaKey(h.match))+"\x00"+string(metaKey(h.meta))] = true
+			}
+		}
+	}
+	return sortedKeys(seen)
+}
+
+func metaKey(m map[string]*structpb.Value) []byte { return subsetKey(host{meta: m}) }

@@ -17,9 +17,11 @@ import (
 	aggregatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/aggregate/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	sniclusterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/sni_cluster/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	gocmp "github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/xdsproxy/xdsproxy/pkg/state"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -66,6 +68,14 @@ func (c *churn) cluster(n int) *clusterv3.Cluster {
 	m := edsCluster(n)
 	m.Name, m.EdsClusterConfig.ServiceName = fmt.Sprint("c", n), c.assignmentName(c.r.IntN(6))
 	m.ConnectTimeout = durationpb.New(time.Duration(1+c.r.IntN(3)) * time.Second)
+	if c.r.IntN(2) == 0 {
+		m.LbSubsetConfig = &clusterv3.Cluster_LbSubsetConfig{SubsetSelectors: []*clusterv3.Cluster_LbSubsetConfig_LbSubsetSelector{{Keys: []string{"v"}}}}
+	}
+	if c.r.IntN(2) == 0 {
+		socket := &corev3.TransportSocket{Name: "tls", ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: packed(c.t, &tlsv3.UpstreamTlsContext{})}}
+		match := &structpb.Struct{Fields: map[string]*structpb.Value{"tls": structpb.NewStringValue("1")}}
+		m.TransportSocketMatches = []*clusterv3.Cluster_TransportSocketMatch{{Name: "t", Match: match, TransportSocket: socket}}
+	}
 	switch c.r.IntN(6) {
 	case 0:
 		a := &aggregatev3.ClusterConfig{Clusters: []string{c.to(), c.to()}}
@@ -87,6 +97,7 @@ func (c *churn) assignment(name string) *endpointv3.ClusterLoadAssignment {
 			lb.HealthStatus = corev3.HealthStatus_UNHEALTHY
 		}
 		lb.GetEndpoint().GetAddress().GetSocketAddress().PortSpecifier = &corev3.SocketAddress_PortValue{PortValue: uint32(1 + c.r.IntN(3))}
+		lb.Metadata = c.metadata()
 		if c.r.IntN(8) == 0 {
 			to := &corev3.EnvoyInternalAddress{AddressNameSpecifier: &corev3.EnvoyInternalAddress_ServerListenerName{ServerListenerName: "inside"}}
 			lb.GetEndpoint().Address = &corev3.Address{Address: &corev3.Address_EnvoyInternalAddress{EnvoyInternalAddress: to}}
@@ -95,12 +106,23 @@ func (c *churn) assignment(name string) *endpointv3.ClusterLoadAssignment {
 	return m
 }
 
+// metadata chooses sockets and subsets.
+func (c *churn) metadata() *corev3.Metadata {
+	return &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{
+		"envoy.lb":                     {Fields: map[string]*structpb.Value{"v": structpb.NewNumberValue(float64(c.r.IntN(2)))}},
+		"envoy.transport_socket_match": {Fields: map[string]*structpb.Value{"tls": structpb.NewStringValue(fmt.Sprint(c.r.IntN(2)))}},
+	}}
+}
+
 func (c *churn) routes(n int) *routev3.RouteConfiguration {
 	m := hosts(2 + c.r.IntN(4))
 	m.Name = fmt.Sprint("r", n)
 	for _, vh := range m.VirtualHosts {
 		to := vh.Routes[0].GetRoute()
 		to.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: c.to()}
+		if c.r.IntN(2) == 0 {
+			to.MetadataMatch = c.metadata()
+		}
 		if c.r.IntN(12) == 0 {
 			to.ClusterSpecifier = &routev3.RouteAction_ClusterHeader{ClusterHeader: "x-to"}
 		}

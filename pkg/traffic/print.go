@@ -110,11 +110,11 @@ func (p *printer) cluster(name string) {
 // endpoints: the verdict without the addresses; internal listeners in full.
 func (p *printer) endpoints(c *cluster) {
 	at := p.v.standsAt(c)
-	p.word(fmt.Sprint(at.why, "\x00", at.tcp, at.http, at.standing))
+	p.word(fmt.Sprintf("%q %q %q %d %q", at.why, at.tcp, at.http, at.standing, at.kinds))
 	if at.whole == nil {
 		return
 	}
-	p.word(itoa(uint16(at.whole.standing())))
+	p.word(fmt.Sprintf("%d %q", at.whole.standing(), at.whole.kinds()))
 	for _, h := range at.whole.hosts() {
 		p.word(h.internal)
 		p.word(h.peer)
