@@ -41,7 +41,6 @@ var sections = []struct {
 	name, what string
 	run        func(context.Context, *bench) error
 }{
-	{"store", "the segment log on a long history of little change", storeSection},
 	{"latency", "large pushes of 1.35, 6 and 25 MB, one at a time: latency and CPU", latencySection},
 	{"ping", "1 kB there and back", pingSection},
 	{"churn", "pushes that are all new: CPU", churnSection},
@@ -52,6 +51,7 @@ var sections = []struct {
 	{"stalled", "readers that stall or freeze: memory, losses, other streams", stalledSection},
 	{"faults", "recorder dead, disk full, disk slow: latency against a healthy one", faultsSection},
 	{"slowdisk", "the first push of 25 MB onto a slow disk", slowdiskSection},
+	{"store", "the segment log on a long history of little change", storeSection},
 	{"detect", "change detection on 20,000 resources", detectSection},
 }
 
@@ -77,6 +77,7 @@ func run(args []string, out io.Writer) error {
 	rounds := fl.Int("rounds", 20, "alternating rounds")
 	anchors := fl.Bool("anchors", true, "compress the history with zstd -19 and git too, which takes minutes")
 	file := fl.String("json", "", "write the figures to `FILE`")
+	doc := fl.String("doc", "", "put the figures into the document `FILE`, between its marks")
 	merge := fl.String("merge", "", "take the figures of the evaluator's bench from `FILE` into -json")
 	binary := fl.String("xdsproxy", "bin/xdsproxy", "the program that is measured")
 	work := fl.String("dir", "", "write stores and the like below `DIR` (default: a temporary directory)")
@@ -107,6 +108,11 @@ func run(args []string, out io.Writer) error {
 		fmt.Fprintf(out, "%s: %s\n", k, about[k])
 	}
 	b.report.print(out)
+	if *doc != "" {
+		if err := b.report.document(*doc, about); err != nil {
+			return err
+		}
+	}
 	if *file == "" {
 		return nil
 	}
