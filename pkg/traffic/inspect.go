@@ -206,6 +206,8 @@ type inspected struct {
 	sni       string
 	alpn      []string
 	inspected bool     // an inspector ran
+	cut       bool     // the timeout came, and what is behind that filter did not run
+	lost      bool     // before the destination was restored
 	end       progress // decided, waiting (for ever), closing, unclear
 	why       string   // for an end other than decided
 }
@@ -247,7 +249,7 @@ func (l *listener) expire(in inspected, lf listenerFilter) inspected {
 	case l.timeout == 0:
 		in.why = lf.name + " waits for bytes, without a timeout"
 	case l.proceeds:
-		in.end = decided
+		in.end, in.cut = decided, true
 	case l.timeout >= patience:
 		in.end, in.why = unclear, lf.name+" waits "+l.timeout.String()+" for bytes and closes then: a stall or a close, by who gives up first"
 	default:
@@ -259,6 +261,26 @@ func (l *listener) expire(in inspected, lf listenerFilter) inspected {
 // patience is how long a client is taken to wait: a timeout that ends a
 // connection later is neither a plain close nor a stall.
 const patience = 1500 * time.Millisecond
+
+// lost reports that the timeout came before the destination was restored: the filter
+// that use_original_dst implies is the last one, so only one that stands before the
+// inspectors has done it (ActiveTcpSocket::onTimeout in
+// source/common/listener_manager/active_tcp_socket.cc).
+func (l *listener) lost(in inspected, port uint16) bool {
+	if !in.cut {
+		return false
+	}
+	for _, lf := range l.filters {
+		switch {
+		case lf.disabled.matches(port):
+		case lf.kind == filterOriginalDst:
+			return false
+		case lf.kind == filterTLS || lf.kind == filterHTTP:
+			return true
+		}
+	}
+	return true
+}
 
 func (in *inspected) run(lf listenerFilter, f *flight) progress {
 	switch lf.kind {

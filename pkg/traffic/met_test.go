@@ -130,6 +130,20 @@ func TestWiderRange(t *testing.T) {
 	}
 }
 
+// TestShorterPrefix: so does one with the next shorter prefix; a range that is
+// exclusive is only tried first.
+func TestShorterPrefix(t *testing.T) {
+	nothing := &onMatch{tree: &matchTree{list: []listMatch{}}}
+	tree := &matchTree{input: func(q *query) (string, bool) { return q.dst.Addr().String(), true }, noMatch: &onMatch{name: "none"},
+		prefix: []prefixMatch{{"10.1", nothing}, {"10", &onMatch{name: "short"}}},
+		ips:    []ipMatch{{netip.MustParsePrefix("9.1.0.0/16"), false, nothing}, {netip.MustParsePrefix("9.0.0.0/8"), true, &onMatch{name: "wide"}}}}
+	for dst, want := range map[string]string{"10.1.3.0:80": "short", "10.2.0.0:80": "short", "11.0.0.0:80": "none", "9.1.0.0:80": "none", "9.2.0.0:80": "wide"} {
+		if name, _, why := tree.match(&query{dst: netip.MustParseAddrPort(dst)}); name != want {
+			t.Errorf("%s: %s %s, want %s", dst, name, why, want)
+		}
+	}
+}
+
 // TestMappedAddress: a listener on an IPv4-mapped address has the IPv4 address
 // only with ipv4_compat.
 func TestMappedAddress(t *testing.T) {

@@ -30,6 +30,9 @@ func (x *conn) originalDest(c *cluster) xds.Verdict {
 			}
 		}
 	}
+	if x.in.lost && !overridden {
+		return xds.Verdict{Kind: xds.NoEndpoints, Reason: "nothing restored the destination"}
+	}
 	if !dst.IsValid() {
 		dst = netip.AddrPort{}
 	} else if c.override != 0 {

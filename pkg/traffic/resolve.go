@@ -159,6 +159,10 @@ func (v *View) resolveIn(l *listener, dst netip.AddrPort, src netip.Addr, sig xd
 		if vd, ends := x.listen(vo); ends {
 			return x.finish(vd)
 		}
+		if x.in.lost {
+			x.l = vo
+			return x.finish(x.pickIn(vo))
+		}
 	}
 	return x.finish(x.run(l))
 }
@@ -197,6 +201,9 @@ func (x *conn) listen(l *listener) (xds.Verdict, bool) {
 		port = l.keys[0].Port() // where it arrived
 	}
 	x.in = l.inspect(x.in, x.f, port, x.dst.Port())
+	if l == x.v.keys().vo(x.dst.Addr()) && l.lost(x.in, port) {
+		x.in.lost, x.dst = true, netip.AddrPortFrom(loopbackOf(x.dst.Addr()), port) // where a redirected connection arrives
+	}
 	switch x.in.end {
 	case waiting:
 		return xds.Verdict{Kind: xds.Stall, Reason: x.in.why}, true
@@ -208,11 +215,23 @@ func (x *conn) listen(l *listener) (xds.Verdict, bool) {
 	return xds.Verdict{}, false
 }
 
+func loopbackOf(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	return netip.IPv6Loopback()
+}
+
 // run resolves inside one listener.
 func (x *conn) run(l *listener) xds.Verdict {
 	if vd, ends := x.listen(l); ends {
 		return vd
 	}
+	return x.pickIn(l)
+}
+
+// pickIn is run after the listener filters.
+func (x *conn) pickIn(l *listener) xds.Verdict {
 	q := &query{dst: x.dst, src: x.src, sni: x.in.sni, transport: x.in.transport, alpn: x.in.alpn}
 	if q.transport == "" {
 		q.transport = "raw_buffer"

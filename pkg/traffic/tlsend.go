@@ -43,6 +43,9 @@ func compileTLSEnd(fc *listenerv3.FilterChain) (*tlsEnd, string) {
 // terminate is what a chain's own transport socket makes of the client: what is
 // not TLS is closed, and inside TLS nothing is known but what the signal says.
 func (x *conn) terminate(c *chain) (xds.Verdict, bool) {
+	if c.hangsUp() {
+		return xds.Verdict{Kind: xds.NoChain, Reason: "a filter answers and closes before the TLS handshake"}, true
+	}
 	switch vd, st := x.handshake(c.end); {
 	case st == waiting && x.f.size == 0:
 		return x.beforeBytes(c.filters, vd), true
@@ -57,6 +60,20 @@ func (x *conn) terminate(c *chain) (xds.Verdict, bool) {
 	x.f, x.insideTLS = inner, true
 	x.step("TLS ends here")
 	return xds.Verdict{}, false
+}
+
+// hangsUp reports a filter that answers when the connection starts: behind TLS its
+// answer goes nowhere, and the connection is closed.
+func (c *chain) hangsUp() bool {
+	for _, n := range c.filters {
+		switch n := n.(type) {
+		case answers:
+			return n.atOnce
+		case undecided, *tcpProxy, *hcm:
+			return false
+		}
+	}
+	return false
 }
 
 // handshake says whether there will be one, and the verdict where there is none.

@@ -35,6 +35,7 @@ const bootstrap = `{
  "node": {"id": "sidecar~10.0.0.9~app-1.shop~shop.svc.cluster.local", "cluster": "app.shop"},
  "admin": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 15000}}},
  "layered_runtime": {"layers": [{"name": "static", "static_layer": {"overload.global_downstream_max_connections": 50000}}]},
+ "bootstrap_extensions": [{"name": "envoy.bootstrap.internal_listener", "typed_config": {"@type": "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener"}}],
  "dynamic_resources": {"lds_config": {"ads": {}, "resource_api_version": "V3"}, "cds_config": {"ads": {}, "resource_api_version": "V3"},
   "ads_config": {"api_type": "GRPC", "transport_api_version": "V3", "grpc_services": [{"envoy_grpc": {"cluster_name": "xds"}}]}},
  "static_resources": {"clusters": [{"name": "xds", "type": "STATIC", "typed_extension_protocol_options": {

@@ -2,14 +2,17 @@ package live
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	aggregatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/clusters/aggregate/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	"pgregory.net/rapid"
 )
@@ -48,6 +51,11 @@ func clusters(t *rapid.T) []*clusterv3.Cluster {
 	for _, name := range []string{"svc-a", "svc-b", "svc-c", "svc-d", "svc-subset"} {
 		all = append(all, drawn(t, name))
 	}
+	inner := static("svc-inner")
+	inner.LoadAssignment = plain("svc-inner", &endpointv3.LbEndpoint{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
+		Address: &corev3.Address{Address: &corev3.Address_EnvoyInternalAddress{EnvoyInternalAddress: &corev3.EnvoyInternalAddress{
+			AddressNameSpecifier: &corev3.EnvoyInternalAddress_ServerListenerName{ServerListenerName: "inner"}}}}}}})
+	all = append(all, aggregate(t, "svc-aggregate"), inner)
 	if rare(t, 3, "one is missing") {
 		i := rapid.IntRange(1, len(all)-1).Draw(t, "missing")
 		all = append(all[:i], all[i+1:]...)
@@ -68,8 +76,65 @@ func drawn(t *rapid.T, name string) *clusterv3.Cluster {
 		c.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{Value: one(t, []float64{0, 20, 60, 100}, "panic")}}
 	}
 	if name == "svc-subset" {
-		c.LbSubsetConfig = &clusterv3.Cluster_LbSubsetConfig{FallbackPolicy: one(t, []clusterv3.Cluster_LbSubsetConfig_LbSubsetFallbackPolicy{0, 1}, "fallback"),
-			SubsetSelectors: []*clusterv3.Cluster_LbSubsetConfig_LbSubsetSelector{{Keys: []string{"version"}}}}
+		c.LbSubsetConfig = subsets(t)
+	}
+	return c
+}
+
+// subsets draws selectors and what happens where no endpoint is selected.
+func subsets(t *rapid.T) *clusterv3.Cluster_LbSubsetConfig {
+	type selector = clusterv3.Cluster_LbSubsetConfig_LbSubsetSelector
+	out := &clusterv3.Cluster_LbSubsetConfig{FallbackPolicy: clusterv3.Cluster_LbSubsetConfig_LbSubsetFallbackPolicy(rapid.Int32Range(0, 2).Draw(t, "fallback")),
+		DefaultSubset: version("v1"), PanicModeAny: rare(t, 4, "panic any"), ListAsAny: rare(t, 3, "list as any")}
+	for _, keys := range some(t, [][]string{{"version"}, {"stage", "version"}, {"stage"}}, "selector") {
+		s := &selector{Keys: keys, FallbackPolicy: selectorFallback(rapid.Int32Range(0, 4).Draw(t, "selector fallback"))}
+		switch {
+		case s.FallbackPolicy == clusterv3.Cluster_LbSubsetConfig_LbSubsetSelector_KEYS_SUBSET && len(keys) == 1:
+			s.FallbackPolicy = 0
+		case s.FallbackPolicy == clusterv3.Cluster_LbSubsetConfig_LbSubsetSelector_KEYS_SUBSET:
+			s.FallbackKeysSubset = keys[rapid.IntRange(0, 1).Draw(t, "kept key"):][:1]
+		}
+		out.SubsetSelectors = append(out.SubsetSelectors, s)
+	}
+	if len(out.SubsetSelectors) == 0 {
+		out.SubsetSelectors = []*selector{{Keys: []string{"version"}}}
+	}
+	return out
+}
+
+type selectorFallback = clusterv3.Cluster_LbSubsetConfig_LbSubsetSelector_LbSubsetSelectorFallbackPolicy
+
+func version(v string) *structpb.Struct {
+	return &structpb.Struct{Fields: map[string]*structpb.Value{"version": structpb.NewStringValue(v)}}
+}
+
+// labels draws the metadata of an endpoint.
+func labels(t *rapid.T) *corev3.Metadata {
+	md := inSubset(one(t, []string{"v1", "v2"}, "version"))
+	fields := md.FilterMetadata["envoy.lb"].Fields
+	switch rapid.IntRange(0, 3).Draw(t, "labels") {
+	case 0:
+		fields["stage"] = structpb.NewStringValue(one(t, []string{"prod", "canary"}, "stage"))
+	case 1:
+		fields["version"] = structpb.NewListValue(&structpb.ListValue{Values: []*structpb.Value{structpb.NewStringValue("v1"), structpb.NewStringValue("v2")}})
+	}
+	return md
+}
+
+// aggregate is a cluster of clusters; some of them are not there.
+func aggregate(t *rapid.T, name string) *clusterv3.Cluster {
+	members := some(t, []string{"svc-sick", "absent", "svc-c", "svc-empty", "svc-eds", "svc-d", "svc-a"}, "member")
+	if len(members) == 0 {
+		members = []string{"svc-c"}
+	}
+	if chance(t, "other way round") {
+		slices.Reverse(members)
+	}
+	c := &clusterv3.Cluster{Name: name, ConnectTimeout: durationpb.New(time.Second), LbPolicy: clusterv3.Cluster_CLUSTER_PROVIDED,
+		ClusterDiscoveryType: &clusterv3.Cluster_ClusterType{ClusterType: &clusterv3.Cluster_CustomClusterType{
+			Name: "envoy.clusters.aggregate", TypedConfig: packed(&aggregatev3.ClusterConfig{Clusters: members})}}}
+	if rare(t, 3, "aggregate panic") {
+		c.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{Value: one(t, []float64{0, 20, 60, 100}, "panic of aggregate")}}
 	}
 	return c
 }
@@ -82,7 +147,7 @@ func assignment(t *rapid.T, name string) *endpointv3.ClusterLoadAssignment {
 			loc := &endpointv3.LocalityLbEndpoints{Priority: uint32(priority), Locality: &corev3.Locality{Zone: fmt.Sprint("z", z)}}
 			for range rapid.IntRange(0, 2).Draw(t, "endpoints") {
 				e := member(name, n, health(t))
-				e.Metadata = inSubset(one(t, []string{"v1", "v2"}, "version"))
+				e.Metadata = labels(t)
 				loc.LbEndpoints = append(loc.LbEndpoints, e)
 				n++
 			}

@@ -10,6 +10,7 @@ import (
 	hrbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	uritemplatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/path/match/uri_template/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
@@ -125,13 +126,30 @@ func forward(t *rapid.T) *routev3.RouteAction {
 	case 0:
 		r.PrefixRewrite = "/new"
 	case 1:
-		r.MetadataMatch = inSubset(one(t, []string{"v1", "v2", "v9"}, "subset"))
+		r.MetadataMatch = wanted(t)
+		if chance(t, "subset target") {
+			r.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: "svc-subset"}
+		}
 	case 2:
 		r.ClusterSpecifier = &routev3.RouteAction_ClusterHeader{ClusterHeader: "x-team"}
 	case 3:
 		r.ClusterNotFoundResponseCode = one(t, []routev3.RouteAction_ClusterNotFoundResponseCode{routev3.RouteAction_NOT_FOUND, routev3.RouteAction_SERVICE_UNAVAILABLE}, "not found")
 	}
 	return r
+}
+
+// wanted draws what is asked of the metadata of endpoints.
+func wanted(t *rapid.T) *corev3.Metadata {
+	md := inSubset(one(t, []string{"v1", "v2", "v9"}, "subset"))
+	fields := md.FilterMetadata["envoy.lb"].Fields
+	switch rapid.IntRange(0, 3).Draw(t, "wanted") {
+	case 0:
+		fields["stage"] = structpb.NewStringValue(one(t, []string{"prod", "canary", "none"}, "wanted stage"))
+	case 1:
+		fields["stage"] = structpb.NewStringValue("prod")
+		delete(fields, "version")
+	}
+	return md
 }
 
 func inSubset(version string) *corev3.Metadata {
@@ -160,6 +178,9 @@ func routeMatch(t *rapid.T) *routev3.RouteMatch {
 		m.PathSpecifier = &routev3.RouteMatch_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: one(t, []string{"/x.*", "/[a-z]", "/", "(?i)/X"}, "regex")}}
 	case 2:
 		m.PathSpecifier = &routev3.RouteMatch_PathSeparatedPrefix{PathSeparatedPrefix: "/x"}
+		if chance(t, "template") {
+			m.PathSpecifier = &routev3.RouteMatch_PathMatchPolicy{PathMatchPolicy: template(t)}
+		}
 	default:
 		m.PathSpecifier = &routev3.RouteMatch_Prefix{Prefix: one(t, []string{"/", "/x", "/old", "/X"}, "prefix")}
 		m.CaseSensitive = wrapperspb.Bool(chance(t, "prefix case"))
@@ -173,14 +194,29 @@ func routeMatch(t *rapid.T) *routev3.RouteMatch {
 	return m
 }
 
+func template(t *rapid.T) *corev3.TypedExtensionConfig {
+	return &corev3.TypedExtensionConfig{Name: "envoy.path.match.uri_template.uri_template_matcher", TypedConfig: packed(&uritemplatev3.UriTemplateMatchConfig{
+		PathTemplate: one(t, []string{"/*", "/x/**", "/{a}/{b=*}", "/**y", "/{a=**}", "/*x"}, "path template")})}
+}
+
 func headerMatch(t *rapid.T) *routev3.HeaderMatcher {
 	h := &routev3.HeaderMatcher{Name: one(t, []string{"x-team", "x-team", ":method", ":authority"}, "header name"), InvertMatch: chance(t, "invert"), TreatMissingHeaderAsEmpty: rare(t, 4, "missing is empty")}
-	value := one(t, []string{"shop", "GET", "a.ex"}, "header value")
-	switch rapid.IntRange(0, 3).Draw(t, "header kind") {
+	value := one(t, []string{"shop", "GET", "a.ex", "7"}, "header value")
+	text := func(m *matcherv3.StringMatcher) *routev3.HeaderMatcher_StringMatch {
+		m.IgnoreCase = chance(t, "header case")
+		return &routev3.HeaderMatcher_StringMatch{StringMatch: m}
+	}
+	switch rapid.IntRange(0, 6).Draw(t, "header kind") {
+	case 4:
+		h.HeaderMatchSpecifier = text(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Suffix{Suffix: value[len(value)-1:]}})
+	case 5:
+		h.HeaderMatchSpecifier = text(&matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Contains{Contains: value[:1]}})
+	case 6:
+		h.HeaderMatchSpecifier = &routev3.HeaderMatcher_RangeMatch{RangeMatch: &typev3.Int64Range{Start: -1, End: one(t, []int64{7, 8}, "range end")}}
 	case 0:
 		h.HeaderMatchSpecifier = &routev3.HeaderMatcher_PresentMatch{PresentMatch: chance(t, "present")}
 	case 1:
-		h.HeaderMatchSpecifier = &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{IgnoreCase: true, MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: value[:2]}}}
+		h.HeaderMatchSpecifier = &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{IgnoreCase: true, MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: value[:min(2, len(value))]}}}
 	case 2:
 		h.HeaderMatchSpecifier = &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: value[:1] + ".*"}}}}
 	default:

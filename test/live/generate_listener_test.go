@@ -10,6 +10,7 @@ import (
 	httpinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/http_inspector/v3"
 	tlsinspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	directv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/direct_response/v3"
+	echov3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/echo/v3"
 	nrbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/rbac/v3"
 	tcpproxyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -47,7 +48,11 @@ func listener(t *rapid.T, i int) *listenerv3.Listener {
 }
 
 func chain(t *rapid.T, j int) *listenerv3.FilterChain {
-	return &listenerv3.FilterChain{Name: fmt.Sprintf("c%d", j), FilterChainMatch: match(t), Filters: terminal(t)}
+	c := &listenerv3.FilterChain{Name: fmt.Sprintf("c%d", j), FilterChainMatch: match(t), Filters: terminal(t)}
+	if rare(t, 8, "ends tls") {
+		endTLS(t, c)
+	}
+	return c
 }
 
 func inspectors(t *rapid.T) []*listenerv3.ListenerFilter {
@@ -149,8 +154,15 @@ func terminal(t *rapid.T) []*listenerv3.Filter {
 		}
 		return network(append(before, p)...)
 	case 5:
-		if rare(t, 3, "direct response") {
+		switch rapid.IntRange(0, 4).Draw(t, "special") {
+		case 0:
 			return network(append(before, &directv3.Config{Response: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: "hello\n"}}})...)
+		case 1:
+			return network(append(before, &echov3.Echo{})...)
+		case 2:
+			p := tcpProxy("svc-subset")
+			p.MetadataMatch = wanted(t)
+			return network(append(before, p)...)
 		}
 	}
 	return network(append(before, tcpProxy(one(t, targets, "target")))...)
@@ -180,12 +192,17 @@ func policy(t *rapid.T, http bool) *rbacv3.RBAC {
 	default:
 		p = &rbacv3.Permission{Rule: &rbacv3.Permission_NotRule{NotRule: &rbacv3.Permission{Rule: &rbacv3.Permission_DestinationPort{DestinationPort: one(t, ports, "rbac other port")}}}}
 	}
-	if http && chance(t, "rbac path") {
+	if http && rare(t, 4, "rbac template") {
+		p = &rbacv3.Permission{Rule: &rbacv3.Permission_UriTemplate{UriTemplate: template(t)}}
+	} else if http && chance(t, "rbac path") {
 		p = &rbacv3.Permission{Rule: &rbacv3.Permission_UrlPath{UrlPath: &matcherv3.PathMatcher{Rule: &matcherv3.PathMatcher_Path{Path: exactly("/x")}}}}
 	}
 	who := &rbacv3.Principal{Identifier: &rbacv3.Principal_Any{Any: true}}
 	if rare(t, 3, "rbac source") {
 		who = &rbacv3.Principal{Identifier: &rbacv3.Principal_DirectRemoteIp{DirectRemoteIp: cidr(one(t, sources, "rbac source"))}}
+	}
+	if rare(t, 6, "rbac identity") {
+		who = &rbacv3.Principal{Identifier: &rbacv3.Principal_Authenticated_{Authenticated: &rbacv3.Principal_Authenticated{PrincipalName: exactly("spiffe://a/b")}}}
 	}
 	return &rbacv3.RBAC{Action: one(t, []rbacv3.RBAC_Action{rbacv3.RBAC_ALLOW, rbacv3.RBAC_DENY}, "rbac action"),
 		Policies: map[string]*rbacv3.Policy{"p": {Permissions: []*rbacv3.Permission{p}, Principals: []*rbacv3.Principal{who}}}}

@@ -14,11 +14,13 @@ import (
 // tree draws a filter_chain_matcher over chains c0 to c3; some are not there.
 func tree(t *rapid.T, depth int) *matcherv3.Matcher {
 	m := &matcherv3.Matcher{}
-	switch rapid.IntRange(0, 2).Draw(t, "tree kind") {
+	switch rapid.IntRange(0, 3).Draw(t, "tree kind") {
 	case 0:
 		m.MatcherType = &matcherv3.Matcher_MatcherTree_{MatcherTree: exactTree(t, depth)}
 	case 1:
 		m.MatcherType = &matcherv3.Matcher_MatcherTree_{MatcherTree: rangeTree(t, depth)}
+	case 2:
+		m.MatcherType = &matcherv3.Matcher_MatcherTree_{MatcherTree: prefixTree(t, depth)}
 	default:
 		list := &matcherv3.Matcher_MatcherList{}
 		for range rapid.IntRange(1, 3).Draw(t, "list") {
@@ -76,6 +78,20 @@ func exactTree(t *rapid.T, depth int) *matcherv3.Matcher_MatcherTree {
 	return &matcherv3.Matcher_MatcherTree{Input: in, TreeType: &matcherv3.Matcher_MatcherTree_ExactMatchMap{ExactMatchMap: &matcherv3.Matcher_MatcherTree_MatchMap{Map: m}}}
 }
 
+// prefixTree draws prefixes of one another.
+func prefixTree(t *rapid.T, depth int) *matcherv3.Matcher_MatcherTree {
+	in, values := input(t)
+	m := map[string]*matcherv3.Matcher_OnMatch{}
+	for _, v := range values {
+		for i := range 3 {
+			if n := min(len(v), 1+2*i); len(m) == 0 || chance(t, "prefix length") {
+				m[v[:n]] = onMatch(t, depth)
+			}
+		}
+	}
+	return &matcherv3.Matcher_MatcherTree{Input: in, TreeType: &matcherv3.Matcher_MatcherTree_PrefixMatchMap{PrefixMatchMap: &matcherv3.Matcher_MatcherTree_MatchMap{Map: m}}}
+}
+
 func rangeTree(t *rapid.T, depth int) *matcherv3.Matcher_MatcherTree {
 	var in proto.Message = &netinv3.DestinationIPInput{}
 	pool := prefixes
@@ -85,7 +101,7 @@ func rangeTree(t *rapid.T, depth int) *matcherv3.Matcher_MatcherTree {
 	ip := &matcherv3.IPMatcher{}
 	for _, p := range some(t, pool, "range") {
 		c := cidr(p)
-		ip.RangeMatchers = append(ip.RangeMatchers, &matcherv3.IPMatcher_IPRangeMatcher{OnMatch: onMatch(t, depth),
+		ip.RangeMatchers = append(ip.RangeMatchers, &matcherv3.IPMatcher_IPRangeMatcher{OnMatch: onMatch(t, depth), Exclusive: rare(t, 4, "exclusive"),
 			Ranges: []*xdscorev3.CidrRange{{AddressPrefix: c.AddressPrefix, PrefixLen: c.PrefixLen}}})
 	}
 	return &matcherv3.Matcher_MatcherTree{Input: extension("ip", in), TreeType: &matcherv3.Matcher_MatcherTree_CustomMatch{CustomMatch: extension("ip", ip)}}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -31,11 +32,11 @@ var (
 	protocols = []string{"http/1.1", "h2c", "http/1.0", "h2", "istio"}
 	transport = []string{"tls", "raw_buffer"}
 	sources   = []string{"10.0.0.0/8", "10.0.0.9/32", "192.0.2.0/24", "10.0.0.0/30"}
-	targets   = []string{"svc-a", "svc-b", "svc-c", "svc-d", "svc-eds", "svc-eds-empty", "svc-subset", "svc-empty", "svc-sick", "svc-dst", "svc-port", "svc-header",
+	targets   = []string{"svc-a", "svc-b", "svc-c", "svc-d", "svc-eds", "svc-eds-empty", "svc-subset", "svc-empty", "svc-sick", "svc-dst", "svc-port", "svc-header", "svc-aggregate", "svc-inner",
 		"PassthroughCluster", "BlackHoleCluster", "absent"}
 	legs  = []string{"svc-a", "svc-b", "svc-a", "svc-b", "svc-a", "svc-b", "svc-c", "svc-d"}
 	paths = []string{"/", "/x", "/x/y", "/X", "/x/../y", "//x", "/old?q=1", "/x?q=2&r=1", "/%78", "/xy",
-		"/%2e%2E/x", "/a/..%2fx", "/x%00", `/x\y`, "/x%5cy", "//", "/%7e|%zz", "/x/./y"}
+		"/%2e%2E/x", "/a/..%2fx", "/x%00", `/x\y`, "/x%5cy", "//", "/%7e|%41", "/x/./y"}
 )
 
 // some draws each element of pool with a chance of one in four.
@@ -99,6 +100,9 @@ func configuration(t *rapid.T) *resources {
 	if !rare(t, 4, "no ipv6") {
 		r.listeners = append(r.listeners, virtualOutbound(t, "::"))
 	}
+	if !rare(t, 4, "no internal listener") {
+		r.listeners = append(r.listeners, internal(t))
+	}
 	for i := range rapid.IntRange(1, 6).Draw(t, "listeners") {
 		r.listeners = append(r.listeners, listener(t, i))
 	}
@@ -114,13 +118,24 @@ func virtualOutbound(t *rapid.T, ip string) *listenerv3.Listener {
 			{Name: "trap", FilterChainMatch: &listenerv3.FilterChainMatch{DestinationPort: wrapperspb.UInt32(envoyPort)}, Filters: tcp("BlackHoleCluster")},
 			{Name: "all", Filters: tcp(one(t, []string{"PassthroughCluster", "PassthroughCluster", "BlackHoleCluster", "svc-a", "absent"}, "catch-all"))}}}
 	if rare(t, 8, "outbound inspects") {
-		l.ListenerFilters, l.ListenerFiltersTimeout = inspectors(t), durationpb.New(0)
+		l.ListenerFilters, l.ListenerFiltersTimeout = inspectors(t), durationpb.New(one(t, []time.Duration{0, 200 * time.Millisecond}, "outbound timeout"))
+		l.ContinueOnListenerFiltersTimeout = chance(t, "outbound continues")
 	}
 	if rare(t, 8, "outbound prefix") {
 		l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{Name: "some", FilterChainMatch: &listenerv3.FilterChainMatch{
 			PrefixRanges: []*corev3.CidrRange{cidr(one(t, prefixes, "outbound prefix"))}}, Filters: tcp("svc-b")})
 	}
 	return l
+}
+
+// internal is a listener that only the endpoints of svc-inner lead to.
+func internal(t *rapid.T) *listenerv3.Listener {
+	c := &listenerv3.FilterChain{Name: "inner", Filters: tcp(one(t, []string{"svc-a", "svc-c", "svc-empty", "absent", "svc-eds"}, "inner target"))}
+	if rare(t, 3, "inner http") {
+		c.Filters = network(manager(t))
+	}
+	return &listenerv3.Listener{Name: "inner", ListenerSpecifier: &listenerv3.Listener_InternalListener{InternalListener: &listenerv3.Listener_InternalListenerConfig{}},
+		FilterChains: []*listenerv3.FilterChain{c}}
 }
 
 func tcp(cluster string) []*listenerv3.Filter { return network(tcpProxy(cluster)) }

@@ -51,8 +51,11 @@ func probe(q question, wait time.Duration) outcome {
 	}
 	defer c.Close()
 	_ = c.SetReadDeadline(time.Now().Add(wait))
-	if sig.Kind == xds.H2C {
+	switch sig.Kind {
+	case xds.H2C:
 		return probeH2(c, sig)
+	case xds.TLS:
+		return probeTLS(c, sig)
 	}
 	if _, err := c.Write(flight(sig)); err != nil {
 		return outcome{kind: "closed"}
@@ -74,8 +77,6 @@ func flight(sig xds.Signal) []byte {
 	switch sig.Kind {
 	case xds.ServerFirst:
 		return nil
-	case xds.TLS:
-		return clientHello(sig.SNI, sig.ALPN)
 	case xds.HTTP10, xds.HTTP11:
 		return request(sig)
 	}
@@ -104,24 +105,46 @@ func or(s, otherwise string) string {
 	return s
 }
 
-// clientHello takes the first flight from a real TLS client.
-func clientHello(sni string, alpn []string) []byte {
-	ours, theirs := net.Pipe()
-	go func() {
-		_ = tls.Client(theirs, &tls.Config{ServerName: sni, NextProtos: alpn, InsecureSkipVerify: true}).Handshake()
-		theirs.Close()
-	}()
-	defer ours.Close()
-	head := make([]byte, 5)
-	if _, err := io.ReadFull(ours, head); err != nil {
-		return nil
-	}
-	body := make([]byte, int(head[3])<<8|int(head[4]))
-	if _, err := io.ReadFull(ours, body); err != nil {
-		return nil
-	}
-	return append(head, body...)
+// heard keeps what a connection said.
+type heard struct {
+	net.Conn
+	bytes []byte
 }
+
+func (h *heard) Read(p []byte) (int, error) {
+	n, err := h.Conn.Read(p)
+	h.bytes = append(h.bytes, p[:n]...)
+	return n, err
+}
+
+// probeTLS shakes hands; where nobody answers in TLS, what was answered counts.
+// Inside it sends the request that the signal tells of, or a few bytes.
+func probeTLS(c net.Conn, sig xds.Signal) outcome {
+	h := &heard{Conn: c}
+	inside := tls.Client(h, &tls.Config{ServerName: sig.SNI, NextProtos: sig.ALPN, InsecureSkipVerify: true})
+	err := inside.Handshake()
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return outcome{kind: "hang"}
+	case err != nil && (len(h.bytes) == 0 || h.bytes[0] == alert):
+		return outcome{kind: "closed"}
+	case err != nil:
+		return answered(c, h.bytes)
+	case sig.Host != "" && inside.ConnectionState().NegotiatedProtocol == "h2":
+		return probeH2(inside, sig)
+	}
+	sig.Kind = xds.HTTP11
+	if sig.Host == "" {
+		sig.Kind = xds.Bytes
+	}
+	if _, err := inside.Write(flight(sig)); err != nil {
+		return outcome{kind: "closed"}
+	}
+	return read(inside)
+}
+
+// alert is the type of a TLS record that says no more than that it is over.
+const alert = 21
 
 // read waits for the first answer and names it.
 func read(c net.Conn) outcome {
@@ -129,18 +152,24 @@ func read(c net.Conn) outcome {
 	n, err := io.ReadAtLeast(c, buf, 1)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return outcome{kind: "hang"}
-	} else if n == 0 {
+	} else if n == 0 || buf[0] == alert {
 		return outcome{kind: "closed"}
 	}
+	return answered(c, buf[:n])
+}
+
+// answered reads on for a moment.
+func answered(c net.Conn, said []byte) outcome {
 	_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-	for !bytes.Contains(buf[:n], []byte("REACHED")) && n < len(buf) {
-		m, err := c.Read(buf[n:])
-		n += m
+	buf := make([]byte, 4096)
+	for !reachedAt.Match(said) && len(said) < len(buf) {
+		n, err := c.Read(buf)
+		said = append(said, buf[:n]...)
 		if err != nil {
 			break
 		}
 	}
-	return name(string(buf[:n]))
+	return name(string(said))
 }
 
 func name(answer string) outcome {
@@ -155,8 +184,10 @@ func name(answer string) outcome {
 }
 
 // probeH2 speaks cleartext HTTP/2 with prior knowledge.
-func probeH2(c net.Conn, sig xds.Signal) outcome {
+func probeH2(conn net.Conn, sig xds.Signal) outcome {
+	c := &heard{Conn: conn}
 	fr := http2.NewFramer(c, c)
+	fr.SetMaxReadFrameSize(1 << 14)
 	var block bytes.Buffer
 	enc := hpack.NewEncoder(&block)
 	for _, f := range [][2]string{{":method", or(sig.Method, "GET")}, {":scheme", "http"}, {":path", or(sig.Path, "/")}, {":authority", or(sig.Host, "unknown.example")}} {
@@ -173,7 +204,7 @@ func probeH2(c net.Conn, sig xds.Signal) outcome {
 	return readH2(c, fr)
 }
 
-func readH2(c net.Conn, fr *http2.Framer) outcome {
+func readH2(c *heard, fr *http2.Framer) outcome {
 	fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	status, body := 0, ""
 	for {
@@ -183,8 +214,10 @@ func readH2(c net.Conn, fr *http2.Framer) outcome {
 			return outcome{kind: "hang"}
 		case err != nil && strings.Contains(body, "REACHED"):
 			return name(body)
-		case err != nil && strings.Contains(err.Error(), "frame too large"):
-			return outcome{kind: "reached"} // a witness that did not understand HTTP/2 answered in plain text
+		case err != nil && len(c.bytes) > 0 && c.bytes[0] == alert:
+			return outcome{kind: "closed"}
+		case errors.Is(err, http2.ErrFrameTooLarge): // somebody answered in another language
+			return answered(c.Conn, c.bytes)
 		case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET):
 			return outcome{kind: "data"}
 		case err != nil:

@@ -41,6 +41,7 @@ func questions(t *rapid.T, n int, of ...*resources) []question {
 	for _, r := range of {
 		ls = append(ls, r.listeners...)
 	}
+	ls = slices.DeleteFunc(ls, func(l *listenerv3.Listener) bool { return l.GetInternalListener() != nil })
 	out := make([]question, 0, n)
 	for range n {
 		dst := destination(t, ls[rapid.IntRange(0, len(ls)-1).Draw(t, "near")])
@@ -115,6 +116,9 @@ func signal(t *rapid.T, dst netip.AddrPort) xds.Signal {
 	case xds.TLS:
 		sig.SNI = one(t, snis, "client sni")
 		sig.ALPN = some(t, []string{"h2", "http/1.1", "istio", "h2c"}, "client alpn")
+		if rare(t, 3, "says inside") {
+			sig.Host, sig.Path = one(t, hosts, "inner host"), one(t, paths, "inner path")
+		}
 	case xds.Bytes:
 		if chance(t, "raw") {
 			sig.Hex = one(t, flights, "flight")
@@ -135,7 +139,7 @@ func signal(t *rapid.T, dst netip.AddrPort) xds.Signal {
 func headers(t *rapid.T, dst netip.AddrPort) map[string]string {
 	out := map[string]string{}
 	if rare(t, 3, "with header") {
-		out["x-team"] = one(t, []string{"shop", "SHOP", "other", "svc-a", "absent"}, "team")
+		out["x-team"] = one(t, []string{"shop", "SHOP", "other", "svc-a", "absent", "7", "-1", "7x", ""}, "team")
 	}
 	if rare(t, 6, "with destination") {
 		out["x-envoy-original-dst-host"] = one(t, []string{"198.51.100.99:4444", "nonsense", dst.String()}, "header dst")
