@@ -48,6 +48,9 @@ func (r *routeMatch) guard() guard {
 		g.path = r.path
 	case pathRegex:
 		g.path, _ = regexExample(r.path)
+	case pathTemplate:
+		expr, _ := templateRegex(r.path)
+		g.path, _ = regexExample(expr)
 	case pathConnect:
 		g.method, g.path = "CONNECT", ""
 	}
@@ -111,7 +114,7 @@ func (g *guard) meets(r *routeMatch) bool {
 
 // String shows the conditions of a route.
 func (r *routeMatch) String() string {
-	kinds := [...]string{"", "path prefix ", "path ", "path below ", "path ~ ", "CONNECT"}
+	kinds := [...]string{"", "path prefix ", "path ", "path below ", "path ~ ", "CONNECT", "path template "}
 	out := []string{kinds[r.kind] + r.path}
 	for _, h := range r.headers {
 		out = append(out, h.text)

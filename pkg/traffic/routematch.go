@@ -95,9 +95,9 @@ func (r *routeMatch) setPath(m *routev3.RouteMatch) {
 			r.unsure = "the regex " + strconv.Quote(r.path) + " is not evaluated"
 		}
 	case *routev3.RouteMatch_PathMatchPolicy:
-		r.kind, r.path = pathTemplate, p.PathMatchPolicy.GetName()
+		r.kind, r.path = pathTemplate, templateOf(p.PathMatchPolicy)
 		if r.regex = compileTemplate(p.PathMatchPolicy); r.regex == nil {
-			r.unsure = "the path match policy " + r.path + " is not evaluated"
+			r.unsure = "the path match policy " + p.PathMatchPolicy.GetName() + " is not evaluated"
 		}
 	case *routev3.RouteMatch_ConnectMatcher_:
 		r.kind = pathConnect

@@ -14,16 +14,21 @@ import (
 // have one as path_match_policy, RBAC as uri_template
 // (source/extensions/path/uri_template_lib/uri_template_internal.cc).
 func compileTemplate(c *corev3.TypedExtensionConfig) stringMatch {
-	m, err := decode.Any(c.GetTypedConfig())
-	t, ok := m.(*uritemplatev3.UriTemplateMatchConfig)
-	if err != nil || !ok {
-		return nil
-	}
-	expr, ok := templateRegex(t.GetPathTemplate())
+	expr, ok := templateRegex(templateOf(c))
 	if !ok {
 		return nil
 	}
 	return compileRegex(expr)
+}
+
+// templateOf is the template of a path matcher, "" for one of another type.
+func templateOf(c *corev3.TypedExtensionConfig) string {
+	m, err := decode.Any(c.GetTypedConfig())
+	if err != nil {
+		return ""
+	}
+	t, _ := m.(*uritemplatev3.UriTemplateMatchConfig)
+	return t.GetPathTemplate()
 }
 
 // The characters of a path segment, and what the operators of a template match.
