@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -22,8 +23,9 @@ import (
 
 // command is what the client is told, one JSON object a line.
 type command struct {
-	Op      string  `json:"op"` // open, push, ping, read, close, digest
-	ID      string  `json:"id"` // of the group of streams
+	Op      string  `json:"op"`             // open, push, ping, read, close, digest
+	ID      string  `json:"id"`             // of the group of streams
+	Node    string  `json:"node,omitempty"` // what the clients call themselves; default ID
 	Addr    string  `json:"addr,omitempty"`
 	CA      string  `json:"ca,omitempty"` // speak TLS
 	Streams int     `json:"streams,omitempty"`
@@ -206,7 +208,7 @@ func (c *client) connect(ctx context.Context, cmd command, creds credentials.Tra
 	if err != nil {
 		return s, err
 	}
-	node := named(c.node, nodeID(fmt.Sprintf("%s-%d", cmd.ID, i)))
+	node := named(c.node, nodeID(fmt.Sprintf("%s-%d", cmp.Or(cmd.Node, cmd.ID), i)))
 	return s, s.stream.SendMsg(plain(request(typ, "", "", node)))
 }
 

@@ -184,7 +184,7 @@ func (w *world) storm(m *mode, n, round int, s *series, peaks map[string]int64) 
 	cpu := cpuOf(m.pid())
 	stop := watch(m.pid())
 	t := time.Now()
-	_, err := m.open(w.client, command{ID: name, Payload: "1350000", Streams: n, Burst: 1})
+	_, err := m.open(w.client, command{ID: name, Node: m.name, Payload: "1350000", Streams: n, Burst: 1})
 	if err == nil {
 		_, err = w.client.tell(command{Op: "read", ID: name, Count: 1})
 	}

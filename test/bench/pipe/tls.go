@@ -27,8 +27,8 @@ func tlsSection(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	if strings.Contains(string(help), "--listen-tls-cert") {
-		m, err := w.add(ctx, "on tls", "--upstream-ca", w.cert, "--upstream-server-name", "localhost", "--listen-tls-cert", w.cert, "--listen-tls-key", w.key)
+	if strings.Contains(string(help), "--listen-cert") {
+		m, err := w.add(ctx, "on tls", "--upstream-ca", w.cert, "--upstream-server-name", "localhost", "--listen-cert", w.cert, "--listen-key", w.key)
 		if err != nil {
 			return err
 		}
