@@ -15,14 +15,6 @@ type series struct {
 	all           []float64 // of each message
 }
 
-// sample is one mode with one payload.
-type sample struct {
-	m    *mode
-	id   string
-	size string
-	n    int
-}
-
 // sizes of the pushes, as istiod makes them for about 1,500, 7,000 and 28,000
 // clusters, and how many make a round.
 var sizes = []struct {
