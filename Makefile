@@ -8,7 +8,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 FUZZTIME  ?= 20s
 export ENVOY_BIN ?= $(shell hack/find-envoy)
 
-.PHONY: build demo test lint fuzz oracle bench tools clean
+.PHONY: build demo test lint fuzz oracle bench soak tools clean
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/xdsproxy
@@ -50,6 +50,12 @@ bench: build
 	$(GO) build -o bin/pipe ./test/bench/pipe
 	$(GO) test ./test/bench -run '^TestNumbers$$' -count=1 -v -timeout 60m -args -numbers -xdsproxy $(CURDIR)/$(BIN) -json $(CURDIR)/bin/bench-evaluator.json
 	bin/pipe -xdsproxy $(BIN) -merge bin/bench-evaluator.json -json bin/bench.json $(BENCH)
+
+# Steady pushes, clients that come and go, a store of bounded size: what the proxy
+# takes stays where it was. HOURS may be a fraction.
+HOURS ?= 1
+soak: build
+	$(GO) test ./test/faults -run '^TestSoak$$' -count=1 -v -timeout 0 -args -xdsproxy $(CURDIR)/$(BIN) -soak $(HOURS)h
 
 tools: $(LINT)
 	@hack/get-envoy

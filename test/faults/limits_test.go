@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -68,6 +69,9 @@ func TestLittleMemory(t *testing.T) {
 	p := newPlane(t)
 	x := start(t, config{upstream: p.addr, env: []string{"GOMEMLIMIT=40MiB"},
 		wrap: []string{"sh", "-c", "echo $$ > " + filepath.Join(group, "cgroup.procs") + " && exec \"$@\"", "sh"}})
+	if b, err := os.ReadFile(filepath.Join(group, "cgroup.procs")); err != nil || strings.TrimSpace(string(b)) != strconv.Itoa(x.pid()) {
+		t.Fatalf("in the group: %q, %v", b, err)
+	}
 	var all []*churn
 	for range 200 {
 		all = append(all, newChurn(connect(t, x.target, p), 40, 200))

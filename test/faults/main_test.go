@@ -26,7 +26,7 @@ var (
 	program  = flag.String("xdsproxy", "", "the program to test (default: built from this tree)")
 	kills    = flag.Int("kills", 20, "how often TestKilled kills the proxy")
 	restarts = flag.Int("restarts", 3, "how often TestReconnectionStorm restarts the proxy")
-	soak     = flag.Duration("soak", time.Minute, "how long TestSoak runs after it has warmed up")
+	soak     = flag.Duration("soak", 45*time.Second, "how long TestSoak runs after it has warmed up")
 )
 
 func TestMain(m *testing.M) {
