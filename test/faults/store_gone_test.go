@@ -76,7 +76,8 @@ func newerStore(t *testing.T) string {
 	return x.store
 }
 
-// TestStoreRemoved takes the directory away under a running proxy.
+// TestStoreRemoved takes the directory away under a running proxy: it is told,
+// and the history begins again in its place.
 func TestStoreRemoved(t *testing.T) {
 	t.Parallel()
 	p := newPlane(t)
@@ -86,11 +87,17 @@ func TestStoreRemoved(t *testing.T) {
 	if err := os.RemoveAll(x.store); err != nil {
 		t.Fatal(err)
 	}
-	for range 30 {
-		c.next()
-	}
+	c.pushUntil("it is noticed", 3000, func() bool { return x.times("the store was taken away; forwarding goes on") > 0 })
+	c.pushUntil("it records again", 3000, func() bool { return x.times("recording") > 1 && !x.degraded() })
+	c.next()
+	last := c.nonce()
 	c.finish()
 	x.stop()
+	all := held(t, x.store).pushes()
+	if len(all) == 0 || all[len(all)-1].Nonce != last {
+		t.Errorf("%d pushes in the new store, the last one sent is not the last", len(all))
+	}
+	verified(t, x.store)
 }
 
 // TestStoreMissing makes the directory where it is not there.
