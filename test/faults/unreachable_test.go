@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -94,7 +95,7 @@ func (g *gate) copy(to, from net.Conn) {
 		n, err := from.Read(b)
 		g.mu.Lock()
 		_, werr := to.Write(b[:n])
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			_ = to.(*net.TCPConn).CloseWrite()
 		}
 		g.mu.Unlock()
