@@ -80,7 +80,7 @@ func (w *world) lost(ctx context.Context, m *mode, n int) error {
 	if err != nil {
 		return err
 	}
-	w.b.report.atMost("the same: pushes that are not recorded, of "+fmt.Sprint(2*n), 0, float64(2*n-k.pushes), "").Note =
+	w.b.report.atMost(fmt.Sprintf("%d readers stall, 12.3 MB each: pushes that are not recorded, of %d", n, 2*n), 0, float64(2*n-k.pushes), "").Note =
 		fmt.Sprintf("%d resources without bytes, %d gaps %v, store whole: %v", k.bodyless, k.gaps, k.why, ok)
 	return nil
 }
