@@ -13,6 +13,10 @@ var textSecrets = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)(\b(?:bearer|basic)\s+)([A-Za-z0-9._~+/=:-]{8,})`),
 	regexp.MustCompile(`(?i)((?:[a-z0-9_.-]*(?:token|secret|password|passwd|passphrase)[a-z0-9_-]*|x-api-key|api[_-]?key)["']?\s*(?:=|:[ \t]?["']?|["']\s*:\s*["']?)["']?)([^\s"',;&})\]]+)`),
 	regexp.MustCompile(`(?i)(\b(?:key|name)\s*:\s*["']?[a-z0-9_-]*(?:authorization|cookie|token|secret|password|api-?key)[a-z0-9_-]*["']?\s*[\n,]\s*(?:raw_?)?value\s*:\s*["']?)([^\s"',}\]][^\r\n"']*)`),
+	// Expressions (CEL): request.headers["authorization"] == "…", either way round, and in […].
+	regexp.MustCompile(`(?i)(\[\s*["'][a-z0-9_-]*(?:authorization|cookie|token|secret|password|api-?key)[a-z0-9_-]*["']\s*\]\s*(?:[=!]=|\.\s*[a-z]+\s*\()\s*[rb]{0,2}["'])([^"']+)`),
+	regexp.MustCompile(`(?i)(\[\s*["'][a-z0-9_-]*(?:authorization|cookie|token|secret|password|api-?key)[a-z0-9_-]*["']\s*\]\s*in\s*\[)([^\]]+)`),
+	regexp.MustCompile(`(?i)(["'])([^"']+)(["']\s*[=!]=\s*[a-z_.]+\[\s*["'][a-z0-9_-]*(?:authorization|cookie|token|secret|password|api-?key)[a-z0-9_-]*["']\s*\])`),
 	regexp.MustCompile(`(://[^/\s:@]*:)([^@/\s]+)(@)`),
 	regexp.MustCompile(`()(eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*)`),
 }

@@ -48,6 +48,9 @@ const (
 	kindTypedStruct
 	kindHeader
 	kindMatcher
+	kindPredicate
+	kindTree
+	kindExpression
 )
 
 // walkDepth bounds nesting, as Envoy's parser does.
@@ -85,7 +88,7 @@ func (t redactType) rule(num protowire.Number) (uint16, bool) {
 
 // secret reports whether a message of the type holds secrets itself.
 func (t redactType) secret() bool {
-	return t.kind == kindHeader || t.kind == kindAnySecret || t.kind == kindStructSecret || slices.ContainsFunc(t.rules(), redactRule.secret)
+	return t.kind == kindHeader || t.kind == kindExpression || t.kind == kindAnySecret || t.kind == kindStructSecret || slices.ContainsFunc(t.rules(), redactRule.secret)
 }
 
 func (r redactRule) secret() bool {
@@ -118,6 +121,16 @@ func (r *redactor) walk(i uint16, b []byte, depth int) []byte {
 		if act, ok := t.rule(0); ok && secretHeader(string(lookup(b, 1))) {
 			return r.walk(act-actTypes, b, depth)
 		}
+	case kindPredicate:
+		if act, ok := t.rule(0); ok && secretInput(b) {
+			return r.walk(act-actTypes, b, depth)
+		}
+	case kindTree:
+		if secretInput(b) {
+			b = r.treeKeys(b)
+		}
+	case kindExpression:
+		return r.expression(b, depth-1)
 	}
 	return r.fields(t, b, depth-1)
 }

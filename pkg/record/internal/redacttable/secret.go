@@ -17,13 +17,17 @@ const dataSource = "envoy.config.core.v3.DataSource"
 // harmless lists the fields that stay readable inside a secret message: they say
 // where a secret is, not what it is.
 var harmless = map[string][]string{
-	dataSource:                                                  {"filename", "environment_variable", "watched_directory"},
-	"envoy.config.core.v3.HeaderValue":                          {"key"},
-	"envoy.config.route.v3.HeaderMatcher":                       {"name"},
-	"envoy.config.route.v3.QueryParameterMatcher":               {"name"},
-	"envoy.config.core.v3.WatchedDirectory":                     {"path"},
-	"envoy.extensions.transport_sockets.tls.v3.Secret":          {"name"},
-	"envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig": {"name", "sds_config"},
+	dataSource:                                                                                  {"filename", "environment_variable", "watched_directory"},
+	"envoy.config.core.v3.HeaderValue":                                                          {"key"},
+	"envoy.config.route.v3.HeaderMatcher":                                                       {"name"},
+	"envoy.config.route.v3.QueryParameterMatcher":                                               {"name"},
+	"envoy.config.core.v3.TypedExtensionConfig":                                                 {"name"},
+	"xds.core.v3.TypedExtensionConfig":                                                          {"name"},
+	"xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate":                         {"input"},
+	"envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate":              {"input"},
+	"envoy.config.core.v3.WatchedDirectory":                                                     {"path"},
+	"envoy.extensions.transport_sockets.tls.v3.Secret":                                          {"name"},
+	"envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig":                                 {"name", "sds_config"},
 	"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin": {"name"},
 	"envoy.extensions.transport_sockets.tls.v3.PrivateKeyProvider":                              {"provider_name"},
 }

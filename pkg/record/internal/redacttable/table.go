@@ -65,6 +65,21 @@ var kinds = map[string]string{
 
 	"envoy.config.route.v3.HeaderMatcher":         "kindMatcher",
 	"envoy.config.route.v3.QueryParameterMatcher": "kindMatcher",
+
+	"xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate":            "kindPredicate",
+	"envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate": "kindPredicate",
+	"xds.type.matcher.v3.Matcher.MatcherTree":                                      "kindTree",
+	"envoy.config.common.matcher.v3.Matcher.MatcherTree":                           "kindTree",
+
+	"cel.expr.Expr":                 "kindExpression",
+	"google.api.expr.v1alpha1.Expr": "kindExpression",
+}
+
+// expressions are fields that hold an expression (CEL) as text.
+var expressions = map[string]string{
+	"xds.type.v3.CelExpression":                                       "cel_expr_string",
+	"envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter": "expression",
+	"envoy.extensions.rate_limit_descriptors.expr.v3.Descriptor":      "text",
 }
 
 // Generate returns the Go source of the table.
@@ -98,10 +113,10 @@ func (t *table) message(m protoreflect.MessageDescriptor) {
 		}
 	}
 	switch n.kind {
-	case "kindMatcher": // the first rule, of no field, is for the name of a credential
+	case "kindMatcher", "kindPredicate": // the first rule, of no field, is for the name of a credential
 		t.secretMessage(m)
 		n.rules = []rule{{to: name + "!"}}
-	case "":
+	case "", "kindTree":
 	default:
 		return
 	}
@@ -130,6 +145,9 @@ func (t *table) field(m protoreflect.MessageDescriptor, f protoreflect.FieldDesc
 	num := int(f.Number())
 	if secret(m, f) {
 		return t.secretField(f)
+	}
+	if expressions[string(m.FullName())] == string(f.Name()) {
+		return rule{num: num, act: actText}, true
 	}
 	if f.Message() == nil {
 		return rule{}, false
