@@ -20,23 +20,31 @@ type exportOptions struct {
 	source       sourceFlags
 	since, until string
 	out          string
+	dump         bool
+	at           string
 }
 
 func newExport(app *App) *cobra.Command {
 	var o exportOptions
 	cmd := &cobra.Command{
 		Use:   "export [SIDECAR] [A..B]",
-		Short: "Write a history, or a part of it, as a transcript (JSON Lines)",
+		Short: "Write a history as a transcript (JSON Lines), or a moment of it as a config_dump",
 		Long: `Writes a history as a transcript, which every read command takes as --file. A part,
 by revisions or times, starts with what the sidecar held before. Without SIDECAR, all
-sidecars (a range of pushes needs one).`,
-		Example: "  xdsproxy export web-1.shop --since 2h -o incident.jsonl.gz\n  xdsproxy export web-1.shop 40..HEAD > part.jsonl",
+sidecars (a range of pushes needs one).
+
+--config-dump writes what one sidecar held at one moment in the form of Envoy's
+/config_dump?include_eds, which istioctl proxy-config and others read with --file.
+Secrets stay taken out.`,
+		Example: "  xdsproxy export web-1.shop --since 2h -o incident.jsonl.gz\n  xdsproxy export web-1.shop 40..HEAD > part.jsonl\n  xdsproxy export web-1.shop --config-dump --at @{10m} -o dump.json",
 		Args:    cobra.MaximumNArgs(2),
 		RunE:    func(cmd *cobra.Command, args []string) error { return runExport(cmd.Context(), app, o, args) },
 	}
 	o.source.bind(app, cmd)
 	cmd.Flags().StringVar(&o.since, "since", "", "from then on: 10m, 2h, 1d before now (of a file: before its end), or a time")
 	cmd.Flags().StringVar(&o.until, "until", "", "until then")
+	cmd.Flags().BoolVar(&o.dump, "config-dump", false, "write an Envoy config_dump instead")
+	cmd.Flags().StringVar(&o.at, "at", "HEAD", "revision of the config_dump")
 	cmd.Flags().StringVarP(&o.out, "output", "o", "-", "`FILE` to write; .gz and .zst are compressed")
 	return cmd
 }
@@ -47,6 +55,9 @@ func runExport(ctx context.Context, app *App, o exportOptions, args []string) er
 		return err
 	}
 	defer src.close()
+	if o.dump {
+		return src.end(exportDump(app, src, o, args))
+	}
 	opts, err := o.options(src, args)
 	if err != nil {
 		return src.end(err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/xdsproxy/xdsproxy/pkg/configdump"
 	"github.com/xdsproxy/xdsproxy/pkg/record"
 	"github.com/xdsproxy/xdsproxy/pkg/state"
 	"github.com/xdsproxy/xdsproxy/pkg/store"
@@ -25,7 +26,8 @@ func newImport(app *App) *cobra.Command {
 		Long: `Puts transcripts and config_dumps (plain, gzip, zstd; - for standard input) into a
 store, one after the other, behind what it holds. Stream and push numbers go on
 from there, so files with equal stream numbers do not mix; secrets are taken out as
-in a live recording. Of a broken transcript, what stands before the broken line is kept.`,
+in a live recording. A config_dump of a sidecar that the store knows is the next moment
+of its history, so that several taken over time can be compared. Of a broken transcript, what stands before the broken line is kept.`,
 		Example: "  xdsproxy import session.jsonl.gz --store ./history\n  xdsproxy events --store ./history",
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return runImport(cmd.Context(), app, o, args) },
@@ -112,6 +114,11 @@ func (im *importer) file(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	if len(src.dumps) > 0 {
+		if err := im.join(src); err != nil {
+			return err
+		}
+	}
 	in, w := io.Pipe()
 	done := make(chan struct{})
 	go func() {
@@ -130,6 +137,27 @@ func (im *importer) file(ctx context.Context, path string) error {
 		return src.failure(src.broken)
 	}
 	return nil
+}
+
+// join puts config_dumps behind what the store knows of their sidecars, whose streams
+// end there.
+func (im *importer) join(src *source) error {
+	if err := src.joinDumps(im.fold); err != nil {
+		return err
+	}
+	ids, err := src.Sidecars()
+	for _, id := range ids {
+		for rec := range src.Records(id, 0) {
+			view, _ := im.fold.View(id)
+			for _, st := range view.Streams {
+				if err := im.Append([]xds.Record{configdump.Left(id, st.ID, rec.Time)}, nil); err != nil {
+					return err
+				}
+			}
+			break
+		}
+	}
+	return err
 }
 
 func (im *importer) lines(ctx context.Context, in io.Reader, name string) error {

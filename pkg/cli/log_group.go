@@ -196,4 +196,3 @@ func (p *groupPrinter) entry(g *query.Group) LogGroup {
 	}
 	return out
 }
-

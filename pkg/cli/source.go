@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/xdsproxy/xdsproxy/pkg/configdump"
 	"github.com/xdsproxy/xdsproxy/pkg/filter"
 	"github.com/xdsproxy/xdsproxy/pkg/query"
 	"github.com/xdsproxy/xdsproxy/pkg/traffic"
@@ -40,8 +41,9 @@ type source struct {
 	ns       string
 	sidecars []xds.Sidecar
 	labels   map[xds.Sidecar]string
-	broken   error       // what ended reading early
-	env      traffic.Env // what no push tells
+	broken   error              // what ended reading early
+	env      traffic.Env        // what no push tells
+	dumps    []*configdump.Dump // what was read, none: it was no config_dump
 	closer   func() error
 }
 

@@ -3,10 +3,12 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	"github.com/klauspost/compress/gzip"
@@ -16,9 +18,11 @@ import (
 
 	"github.com/xdsproxy/xdsproxy/pkg/configdump"
 	"github.com/xdsproxy/xdsproxy/pkg/record"
+	"github.com/xdsproxy/xdsproxy/pkg/state"
 	"github.com/xdsproxy/xdsproxy/pkg/store"
 	"github.com/xdsproxy/xdsproxy/pkg/traffic"
 	"github.com/xdsproxy/xdsproxy/pkg/transcript"
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
 // headBytes is how much of a file is looked at to tell what it is.
@@ -101,18 +105,45 @@ func readDump(app *App, in io.Reader, name string) (*source, error) {
 	if err != nil {
 		return nil, Fail(CodeBroken, err.Error(), "a config_dump can only be read whole", "%s ends early", name)
 	}
-	d, err := configdump.Read(b)
-	if err != nil {
-		return nil, Fail(CodeBroken, err.Error(), "curl localhost:15000/config_dump?include_eds", "%s is no readable config_dump", name)
+	var all []*configdump.Dump
+	for dec := json.NewDecoder(bytes.NewReader(b)); ; {
+		var one json.RawMessage
+		err := dec.Decode(&one)
+		if err == io.EOF { //nolint:errorlint // Decode returns it bare
+			break
+		}
+		var d *configdump.Dump
+		if err == nil {
+			d, err = configdump.Read(one)
+		}
+		if err != nil {
+			return nil, Fail(CodeBroken, err.Error(), "curl localhost:15000/config_dump?include_eds", "%s is no readable config_dump", name)
+		}
+		for _, w := range d.Warnings {
+			app.Warn("%s: %s", name, w)
+		}
+		all = append(all, d)
 	}
-	for _, w := range d.Warnings {
-		app.Warn("%s: %s", name, w)
-	}
+	last := all[len(all)-1]
+	s := &source{name: name, dumps: all, env: traffic.Env{Static: last.Static, Resolved: last.Resolved, Lost4: last.Lost4}}
+	return s, s.joinDumps(state.New(nil))
+}
+
+// joinDumps makes config_dumps, one behind the other in a file, moments of one
+// history, behind what is known already.
+func (s *source) joinDumps(known *state.Fold) error {
+	j := configdump.NewJoiner(func(id xds.Sidecar) (*state.Snapshot, time.Time) {
+		v, _ := known.View(id)
+		return v.Accepted, v.LastSeen
+	})
 	m := new(record.Memory)
-	if err := m.Append(d.Records, d.Bodies); err != nil {
-		return nil, fmt.Errorf("taking in %s: %w", name, err)
+	for _, d := range s.dumps {
+		if err := m.Append(j.Next(d), d.Bodies); err != nil {
+			return fmt.Errorf("taking in %s: %w", s.name, err)
+		}
 	}
-	return &source{Source: m, name: name, env: traffic.Env{Static: d.Static, Resolved: d.Resolved, Lost4: d.Lost4}}, nil
+	s.Source = m
+	return nil
 }
 
 // addBootstrap reads --bootstrap.

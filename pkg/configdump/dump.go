@@ -31,6 +31,9 @@ type Dump struct {
 	Records []xds.Record // one stream, Seq from 1, all with Sidecar
 	Bodies  []xds.Body   // each once
 
+	// Shown are the types of which the dump has a section: what is not in it is not
+	// there.
+	Shown map[string]bool
 	// Static holds the clusters and listeners that no push brought: those of
 	// the bootstrap.
 	Static []proto.Message

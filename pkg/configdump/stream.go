@@ -57,7 +57,7 @@ func (p *parts) dump() (*Dump, error) {
 			w.push(typ, w.warming[typ], nil, false)
 		}
 	}
-	w.out.Draining = p.draining
+	w.out.Draining, w.out.Shown = p.draining, p.there
 	w.out.Opaque = slices.Sorted(maps.Keys(conv.unknown))
 	w.out.Warnings = p.warnings
 	return &w.out, nil
