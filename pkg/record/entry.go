@@ -57,7 +57,13 @@ func (r *Recorder) parseEntry(raw []byte, delta bool) (xds.Entry, []byte, error)
 		e.Wrapped = true
 		return e, body, err
 	}
-	return xds.Entry{Name: innerName(typ, value)}, r.red.any(raw), nil
+	body := r.red.any(raw)
+	if _, value, err = parseAny(body); err != nil {
+		return xds.Entry{}, nil, err
+	}
+	// Of what is kept: a resource that was replaced as a whole, because it could not
+	// be searched, has no name when it is read again.
+	return xds.Entry{Name: innerName(typ, value)}, body, nil
 }
 
 // wrapper reads a discovery Resource.
