@@ -12,9 +12,13 @@ import (
 // plane all of them are.
 type flight struct {
 	budget *budget
-	mu     sync.Mutex // guards bodies and the users in it; never held while bytes are copied
+	mu     sync.Mutex // guards what follows and the users in it; never held while bytes are copied
 	bodies map[xds.Key]*held
+	types  map[string]string // each type URL once: a push has one, for thousands of resources
 }
+
+// maxTypes bounds the type URLs that are kept once; Envoy has a dozen.
+const maxTypes = 64
 
 // held is a resource that was not known when it passed. Nothing in it changes but
 // users.
@@ -32,7 +36,9 @@ type held struct {
 // heldCost is what a resource takes besides its bytes and names.
 const heldCost = 128
 
-func newFlight(b *budget) *flight { return &flight{budget: b, bodies: map[xds.Key]*held{}} }
+func newFlight(b *budget) *flight {
+	return &flight{budget: b, bodies: map[xds.Key]*held{}, types: map[string]string{}}
+}
 
 // hold returns the resource b of that key, without its bytes where there is no
 // room for them; nil where there is no room at all.
@@ -42,7 +48,12 @@ func (f *flight) hold(key xds.Key, b []byte, s shape) *held {
 	}
 	h := &held{key: key, state: xds.ChunkRaw, raw: []byte{}, shared: true, users: 1}
 	h.name, h.typ = labelsOf(s, b)
-	h.cost = heldCost + len(h.name) + len(h.typ)
+	h.cost = heldCost + len(h.name)
+	if typ, ok := f.once(h.typ); ok {
+		h.typ = typ
+	} else {
+		h.cost += len(h.typ)
+	}
 	switch {
 	case f.budget.takeBody(h.cost + len(b)):
 		h.cost += len(b)
@@ -65,6 +76,17 @@ func (f *flight) join(key xds.Key) *held {
 		h.users++
 	}
 	return h
+}
+
+// once is the one copy of a type URL.
+func (f *flight) once(typ string) (string, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if known, ok := f.types[typ]; ok || len(f.types) >= maxTypes {
+		return known, ok
+	}
+	f.types[typ] = typ
+	return typ, true
 }
 
 // enter shares h, or gives it up for one that came first.

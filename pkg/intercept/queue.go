@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -41,6 +42,7 @@ type Queue struct {
 	order  []lossKey // of losses, oldest first
 	ends   int       // losses with an end
 	closed bool
+	deaf   atomic.Bool // closed, for who holds no lock
 }
 
 // item is what waits, and what it takes.
@@ -296,6 +298,7 @@ func (q *Queue) compact() {
 func (q *Queue) Close() {
 	q.mu.Lock()
 	q.closed = true
+	q.deaf.Store(true)
 	q.mu.Unlock()
 	q.signal()
 }
@@ -325,4 +328,5 @@ type queueTap struct {
 	known func(xds.Key) bool
 }
 
-func (t queueTap) Known(k xds.Key) bool { return t.known(k) }
+// Known is also what nobody will ever read: its bytes are not worth keeping.
+func (t queueTap) Known(k xds.Key) bool { return t.deaf.Load() || t.known(k) }

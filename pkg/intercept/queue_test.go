@@ -208,3 +208,33 @@ func deltaResponse(n, size int) []byte {
 	b = protowire.AppendString(protowire.AppendTag(b, 4, protowire.BytesType), xds.ClusterType)
 	return protowire.AppendString(protowire.AppendTag(b, 5, protowire.BytesType), "nonce")
 }
+
+// TestNobodyReads: once nobody will read any more, no bytes are kept for nobody.
+func TestNobodyReads(t *testing.T) {
+	stats := &Stats{}
+	q := NewQueue(0, stats)
+	o, err := NewObserver(ObserverConfig{Tap: q.Tap(func(xds.Key) bool { return false }), Stats: stats})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := openConn(t, o, adsDelta)
+	q.Close()
+	c.respond(deltaResponse(1000, 1200))
+	if high := stats.assemblyHighest.Load(); high > 100<<10 {
+		t.Errorf("%d bytes were held", high)
+	}
+	c.Close()
+}
+
+// TestFirstPushOfManySmall: 29,000 clusters, 25 MB, keep their bodies: their type is
+// counted once.
+func TestFirstPushOfManySmall(t *testing.T) {
+	q := NewQueue(0, nil)
+	o, stats := budgeted(t, q.Tap(func(xds.Key) bool { return false }), 0)
+	c := openConn(t, o, adsDelta)
+	c.respond(deltaResponse(29_000, 800))
+	if n := stats.BodiesDropped.Load(); n != 0 {
+		t.Errorf("%d bodies were dropped", n)
+	}
+	c.Close()
+}
