@@ -147,17 +147,28 @@ func (im *importer) join(src *source) error {
 	}
 	ids, err := src.Sidecars()
 	for _, id := range ids {
-		for rec := range src.Records(id, 0) {
-			view, _ := im.fold.View(id)
-			for _, st := range view.Streams {
-				if err := im.Append([]xds.Record{configdump.Left(id, st.ID, rec.Time)}, nil); err != nil {
-					return err
-				}
-			}
-			break
+		if err := im.leave(src, id); err != nil {
+			return err
 		}
 	}
 	return err
+}
+
+// leave ends the streams that a sidecar has in the store, where its dump begins.
+func (im *importer) leave(src *source, id xds.Sidecar) error {
+	for rec, err := range src.Records(id, 0) {
+		if err != nil {
+			return err
+		}
+		view, _ := im.fold.View(id)
+		for _, st := range view.Streams {
+			if err := im.Append([]xds.Record{configdump.Left(id, st.ID, rec.Time)}, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return nil
 }
 
 func (im *importer) lines(ctx context.Context, in io.Reader, name string) error {
