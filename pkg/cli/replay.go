@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/xdsproxy/xdsproxy/pkg/filter"
 	"github.com/xdsproxy/xdsproxy/pkg/query"
 	"github.com/xdsproxy/xdsproxy/pkg/replay"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
@@ -28,6 +29,7 @@ type replayOptions struct {
 	envoy    string
 	redirect bool
 	drop     bool
+	compare  string
 	output   Format
 }
 
@@ -66,13 +68,14 @@ next stop of --break-on, q ends.`,
 	f.BoolVar(&o.step, "step", false, "stop before each push, or with --break-on from its first hit on")
 	f.Var(newChoice(&o.stepOn, "terminal", "terminal", "stdin"), "step-on", "what ends a stop: a key on the terminal, or a line of stdin")
 	f.StringVar(&o.until, "until", "", "end after this `REV`")
-	f.StringVar(&o.breakOn, "break-on", "", "stop before a push with an event that fits, as kind:capture severity:high")
+	f.StringVar(&o.breakOn, "break-on", "", "stop before a push with an event that fits a `FILTER` (help filters)")
 	f.BoolVar(&o.loop, "loop", false, "begin again at the end")
 	f.BoolVar(&o.hold, "hold", false, "go on serving what holds at the end, until interrupted")
 	f.StringVar(&o.envoy, "envoy", "", "start an Envoy for it: `PATH`, by default $ENVOY_BIN or the one in PATH")
 	f.Lookup("envoy").NoOptDefVal = searchEnvoy
 	f.BoolVar(&o.redirect, "redirect", false, "with --envoy: in a network namespace with real redirection (root)")
 	f.BoolVar(&o.drop, "drop-unknown-filters", false, "leave out the filters that the client lacks")
+	f.Var(newChoice(&o.compare, "group", "group", "end", "none"), "compare", "when to compare the Envoy's /config_dump: after each group of pushes, at the end, or never")
 	bindOutput(cmd, &o.output, FormatTable, FormatJSONL)
 	return cmd
 }
@@ -148,35 +151,13 @@ func (o *replayOptions) plan(ctx context.Context, src *source, args []string) (*
 	return p, err
 }
 
-// breaks makes a filter of events out of its words: kind:VALUE and severity:VALUE, all
-// of which must hold.
+// breaks makes a filter of events out of its words (help filters).
 func breaks(text string) (replay.Break, error) {
-	var all []replay.Break
-	for _, w := range strings.Fields(text) {
-		key, value, _ := strings.Cut(w, ":")
-		switch key {
-		case "kind":
-			all = append(all, func(e xds.Event) bool { return string(e.Kind) == value })
-		case "severity":
-			if xds.Severity(value).Rank() < 0 {
-				return nil, Usagef("--break-on severity:high", "%q is no severity", value)
-			}
-			all = append(all, func(e xds.Event) bool { return e.Severity == xds.Severity(value) })
-		default:
-			return nil, Usagef("--break-on 'kind:capture severity:critical'", "--break-on does not know %q", w)
-		}
-	}
-	return func(e xds.Event) bool {
-		for _, fits := range all {
-			if !fits(e) {
-				return false
-			}
-		}
-		return true
-	}, nil
+	f, err := parseFilter(text)
+	return func(e xds.Event) bool { return f.Match(filter.OfEvent(e)) }, err
 }
 
-// listen opens the port that clients connect to.
+// listener opens the port that clients connect to.
 func (o *replayOptions) listener(ctx context.Context) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.listen)
 	if err != nil {

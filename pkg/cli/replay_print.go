@@ -126,6 +126,9 @@ func (p *replayPrinter) line(l replay.Line) error {
 }
 
 func (p *replayPrinter) push(push string, l replay.Line) string {
+	if l.Step == nil && l.Type == xds.SecretType && l.Reply != replay.NACK {
+		return "" // made up here
+	}
 	p.pushes++
 	counts := fmt.Sprintf("%-5s %-4s", fmt.Sprintf("+%d", l.Resources), fmt.Sprintf("-%d", l.Removed))
 	text := fmt.Sprintf("%s %-4s %s ", p.color.Bold(fmt.Sprintf("%-5s", push)), xds.ShortType(l.Type), counts)
@@ -215,7 +218,7 @@ func (p *replayPrinter) stop(next *replay.Step, hits []xds.Event) error {
 	return p.emit(out, b.String())
 }
 
-func (p *replayPrinter) end(plan *replay.Plan, b *replay.Bodies) error {
+func (p *replayPrinter) end(b *replay.Bodies) error {
 	for _, n := range b.Missing() {
 		p.app.Warn("%s could not be served: its body was not recorded", n)
 	}

@@ -53,9 +53,11 @@ func (s *replaySession) run(ctx context.Context) error {
 
 // play serves, and gives the outcome its exit status.
 func (s *replaySession) play(ctx context.Context, cfg replay.Config) error {
+	told := false
+	cfg.Held = func() error { told = true; return s.print.end(s.bodies) }
 	p := replay.New(cfg)
 	err := p.Run(ctx)
-	if errors.Is(err, context.Canceled) && s.o.hold && p.Ended() {
+	if errors.Is(err, context.Canceled) && p.Ended() { // held, or a loop
 		err = nil
 	}
 	if errors.Is(err, replay.ErrEnvoyEnded) {
@@ -64,8 +66,10 @@ func (s *replaySession) play(ctx context.Context, cfg replay.Config) error {
 	if err != nil {
 		return err
 	}
-	if err := s.print.end(s.plan, s.bodies); err != nil {
-		return err
+	if !told {
+		if err := s.print.end(s.bodies); err != nil {
+			return err
+		}
 	}
 	if p.Differs() {
 		return ErrFound
@@ -113,7 +117,10 @@ func (s *replaySession) withEnvoy(ctx context.Context, cfg replay.Config) error 
 	if err := s.print.started(e, in); err != nil {
 		return s.close(cfg, err)
 	}
-	cfg.Compare, cfg.Alive = replay.NewComparer(s.bodies, e.Dump).Compare, e.Alive
+	cfg.Alive, cfg.AtEnd = e.Alive, s.o.compare == "end"
+	if s.o.compare != "none" {
+		cfg.Compare = replay.NewComparer(s.bodies, e.Dump).Compare
+	}
 	return s.play(ctx, cfg)
 }
 

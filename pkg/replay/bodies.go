@@ -40,6 +40,16 @@ func NewBodies(read func(xds.Digest) ([]byte, bool)) (*Bodies, error) {
 		missing: map[string]bool{}, failed: map[string]string{}}, nil
 }
 
+// hasFiles reports whether certificates may be files.
+func hasFiles(raw []byte) bool {
+	for _, end := range []string{".pem", ".crt", ".key"} {
+		if bytes.Contains(raw, []byte(end)) {
+			return true
+		}
+	}
+	return false
+}
+
 // errNotRecorded says that there are no bytes to serve.
 var errNotRecorded = errors.New("body not recorded")
 
@@ -73,20 +83,23 @@ func (b *Bodies) Serve(url, name string, d xds.Digest) (body *anypb.Any, altered
 // adapt changes a resource where it could not work as it is.
 func (b *Bodies) adapt(url string, body *anypb.Any, raw []byte) (*anypb.Any, bool, error) {
 	b.mu.Lock()
-	drops := b.drops(raw)
+	drops := b.mayDrop(raw)
 	b.mu.Unlock()
 	old := body.GetTypeUrl() != url && xds.Canonical(body.GetTypeUrl()) == url
-	secret := bytes.Contains(raw, redacted)
-	if !drops && !old && !secret {
+	secret, files := bytes.Contains(raw, redacted), hasFiles(raw)
+	if !drops && !old && !secret && !files {
 		return body, false, nil
 	}
 	m, err := decode.Any(body)
 	if err != nil {
 		return body, false, nil // it is served as it is
 	}
-	e := &edit{old: old, secret: secret, secrets: b.secrets, drop: b.dropping()}
+	e := &edit{old: old, secret: secret, files: files, secrets: b.secrets, drop: b.dropping()}
 	if err := e.message(m.ProtoReflect()); err != nil {
 		return nil, false, err
+	}
+	if !drops && !old && !secret && !e.made {
+		return body, false, nil
 	}
 	out, err := anypb.New(m)
 	if err != nil {
@@ -97,12 +110,19 @@ func (b *Bodies) adapt(url string, body *anypb.Any, raw []byte) (*anypb.Any, boo
 	for n := range e.dropped {
 		b.dropped[n] = true
 	}
-	return out, len(e.dropped) > 0 || old, nil
+	return out, len(e.dropped) > 0 || old || e.made, nil
 }
 
-// drops reports whether something to drop may stand in the bytes. Callers hold the
+// drops counts what is to be left out.
+func (b *Bodies) drops() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.drop)
+}
+
+// mayDrop reports whether something to drop may stand in the bytes. Callers hold the
 // lock.
-func (b *Bodies) drops(raw []byte) bool {
+func (b *Bodies) mayDrop(raw []byte) bool {
 	for n := range b.drop {
 		if bytes.Contains(raw, []byte(n)) {
 			return true
@@ -181,7 +201,7 @@ func (b *Bodies) Shown(url, name string, d xds.Digest) (proto.Message, error) {
 	if err != nil || !altered && !secret {
 		return nil, err
 	}
-	if secret {
+	if secret || hasFiles(raw) {
 		m, err := decode.Any(body)
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", name, err)

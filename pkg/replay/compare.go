@@ -1,13 +1,16 @@
 package replay
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/xdsproxy/xdsproxy/pkg/configdump"
 	"github.com/xdsproxy/xdsproxy/pkg/decode"
@@ -20,17 +23,26 @@ import (
 // shows what became of them.
 var asPushed = []string{xds.ListenerType, xds.ClusterType, xds.RouteType}
 
-// Comparer compares an Envoy's /config_dump with recorded snapshots.
+// Comparer compares an Envoy's /config_dump with recorded snapshots. What it was served
+// must not change in form while it is in use, but by Bodies.Drop.
 type Comparer struct {
 	bodies *Bodies
 	dump   func(context.Context) ([]byte, error)
+	drops  int                       // of the bodies, when the rest was learned
 	seen   map[xds.Digest]xds.Digest // recorded -> as it is served and shown
 	made   map[xds.Digest][]byte     // bodies of seen that differ from the recorded ones
+	known  known
 }
 
 // NewComparer compares what dump gives.
 func NewComparer(b *Bodies, dump func(context.Context) ([]byte, error)) *Comparer {
-	return &Comparer{bodies: b, dump: dump, seen: map[xds.Digest]xds.Digest{}, made: map[xds.Digest][]byte{}}
+	c := &Comparer{bodies: b, dump: dump}
+	c.forget()
+	return c
+}
+
+func (c *Comparer) forget() {
+	c.seen, c.made, c.known = map[xds.Digest]xds.Digest{}, map[xds.Digest][]byte{}, known{}
 }
 
 // patience of a comparison: what Envoy acknowledged it may still be warming.
@@ -57,9 +69,14 @@ func (c *Comparer) Compare(ctx context.Context, s *Step) ([]Difference, error) {
 }
 
 func (c *Comparer) compare(raw []byte, want *state.Snapshot) ([]Difference, error) {
-	d, err := configdump.Read(raw)
+	if n := c.bodies.drops(); n != c.drops {
+		c.forget()
+		c.drops = n
+	}
+	x := c.known.extract(raw, want)
+	d, err := configdump.Read(x.rest)
 	if err != nil {
-		return nil, fmt.Errorf("reading the config_dump: %w", err)
+		return nil, fmt.Errorf("reading the config_dump: %w (%.100s)", err, raw)
 	}
 	bodies := make(map[xds.Digest][]byte, len(d.Bodies))
 	for _, b := range d.Bodies {
@@ -69,8 +86,8 @@ func (c *Comparer) compare(raw []byte, want *state.Snapshot) ([]Difference, erro
 	for _, r := range d.Records {
 		f.Apply(r)
 	}
-	live := f.Active(d.Sidecar)
-	cache := decode.New(func(x xds.Digest) ([]byte, bool) {
+	v := &view{want: want, live: f.Active(d.Sidecar), same: x.same, hosts: x.hosts}
+	v.cache = decode.New(func(x xds.Digest) ([]byte, bool) {
 		if b, ok := bodies[x]; ok {
 			return b, true
 		}
@@ -79,24 +96,40 @@ func (c *Comparer) compare(raw []byte, want *state.Snapshot) ([]Difference, erro
 		}
 		return c.bodies.read(x)
 	}, 0)
-	out := c.resources(cache, want, live)
-	return append(out, endpoints(cache, want, live)...), nil
+	out := append(c.resources(v), v.endpoints()...)
+	c.known.learn(x, want, out)
+	return out, nil
+}
+
+// view is what one comparison compares.
+type view struct {
+	want, live *state.Snapshot
+	same       map[string]bool   // known to be equal
+	hosts      map[string][]byte // assignments as the dump shows them
+	cache      *decode.Cache
 }
 
 // resources compares what a dump shows as it was pushed.
-func (c *Comparer) resources(cache *decode.Cache, want, live *state.Snapshot) []Difference {
+func (c *Comparer) resources(v *view) []Difference {
 	var a, b *state.Snapshot
 	ea, eb := a.Edit(), b.Edit()
 	for _, typ := range asPushed {
-		for n, d := range want.All(typ) {
-			ea.Set(typ, n, c.shown(typ, n, d))
+		for n, d := range v.want.All(typ) {
+			if !v.same[key(typ, n)] {
+				ea.Set(typ, n, c.shown(typ, n, d))
+			}
 		}
-		for n, d := range live.All(typ) {
-			eb.Set(typ, n, d)
+		for n, d := range v.live.All(typ) {
+			if !v.same[key(typ, n)] { // a route configuration may stand there twice
+				eb.Set(typ, n, d)
+			}
 		}
 	}
 	var out []Difference
-	for _, x := range diff.New(cache).Compare(ea.Done(), eb.Done()).Changes {
+	for _, x := range diff.New(v.cache).Compare(ea.Done(), eb.Done()).Changes {
+		if x.Type == xds.RouteType && x.Op == diff.Add && !v.routed(x.Name) {
+			continue // what drains keeps its routes
+		}
 		out = append(out, Difference{Type: x.Type, Name: x.Name, Op: ops[x.Op], Fields: x.Paths})
 	}
 	return out
@@ -122,28 +155,34 @@ func (c *Comparer) shown(typ, name string, d xds.Digest) xds.Digest {
 }
 
 // endpoints compares the hosts of the clusters whose assignments were pushed.
-func endpoints(cache *decode.Cache, want, live *state.Snapshot) []Difference {
+func (v *view) endpoints() []Difference {
 	var out []Difference
-	for name, d := range want.All(xds.ClusterType) {
-		m, err := decode.As[*clusterv3.Cluster](cache, d)
+	for name, d := range v.want.All(xds.ClusterType) {
+		m, err := decode.As[*clusterv3.Cluster](v.cache, d)
 		if err != nil || m.GetType() != clusterv3.Cluster_EDS {
 			continue
 		}
-		key := m.GetEdsClusterConfig().GetServiceName()
-		if key == "" {
-			key = name
-		}
-		_, offered := want.Lookup(xds.EndpointType, key)
-		if !offered {
+		eds := cmp.Or(m.GetEdsClusterConfig().GetServiceName(), name)
+		if _, offered := v.want.Lookup(xds.EndpointType, eds); !offered || v.same[key(xds.EndpointType, eds)] {
 			continue
 		}
-		a, b := hostsOf(cache, want, key, m), hostsOf(cache, live, key, m)
-		if b == nil {
-			b = hostsOf(cache, live, name, m)
-		}
-		if !maps.Equal(a, b) {
-			out = append(out, Difference{Type: xds.EndpointType, Name: key, Op: "different", Fields: hostFields(a, b)})
+		if a, b := v.recorded(eds, m), v.shown(eds, m); !maps.Equal(a, b) {
+			out = append(out, Difference{Type: xds.EndpointType, Name: eds, Op: "different", Fields: hostFields(a, b)})
 		}
 	}
 	return out
+}
+
+// routed reports whether a listener refers to a route configuration.
+func (v *view) routed(name string) bool {
+	found := false
+	for _, d := range v.want.All(xds.ListenerType) {
+		if m, err := v.cache.Message(d); err == nil {
+			walk(m.ProtoReflect(), func(x protoreflect.Message) {
+				rds, ok := x.Interface().(*hcmv3.Rds)
+				found = found || ok && rds.GetRouteConfigName() == name
+			})
+		}
+	}
+	return found
 }

@@ -2,14 +2,18 @@ package replay
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/cncf/xds/go/udpa/annotations"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/xdsproxy/xdsproxy/pkg/decode"
+	"github.com/xdsproxy/xdsproxy/pkg/traffic"
+	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
 // edit changes a resource in place: extensions that are to be dropped, redacted
@@ -20,12 +24,17 @@ type edit struct {
 	secrets     *secrets
 	drop        map[string]bool
 	dropped     map[string]bool
+	files       bool   // replace files that are not here
+	made        bool   // a file was replaced
 	field       string // the data source that is walked now belongs to it
 }
 
 func (e *edit) message(m protoreflect.Message) error {
 	if a, ok := m.Interface().(*anypb.Any); ok {
 		return e.any(a)
+	}
+	if e.old {
+		m.SetUnknown(nil) // what this version of the protocol no longer has
 	}
 	var failed error
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
@@ -48,9 +57,7 @@ func (e *edit) value(m protoreflect.Message, fd protoreflect.FieldDescriptor, v 
 	case fd.IsList():
 		return nil
 	case fd.Message() != nil:
-		if fd.Message().Name() == "DataSource" {
-			e.field = string(fd.Name())
-		}
+		e.source(fd, v.Message())
 		return e.message(v.Message())
 	case fd.Kind() == protoreflect.BytesKind && e.secret:
 		m.Set(fd, protoreflect.ValueOfBytes(e.secrets.instead(e.field, v.Bytes())))
@@ -60,17 +67,34 @@ func (e *edit) value(m protoreflect.Message, fd protoreflect.FieldDescriptor, v 
 	return nil
 }
 
+// source notes what a data source is for, and replaces one that is a file which is
+// not on this machine.
+func (e *edit) source(fd protoreflect.FieldDescriptor, m protoreflect.Message) {
+	d, ok := m.Interface().(*corev3.DataSource)
+	if !ok {
+		return
+	}
+	e.field = string(fd.Name())
+	if name := d.GetFilename(); name != "" && e.files {
+		if _, err := os.Stat(name); err != nil {
+			d.Specifier = &corev3.DataSource_InlineBytes{InlineBytes: e.secrets.instead(e.field, redacted)}
+			e.made = true
+		}
+	}
+}
+
 // list edits the elements of a list and leaves out extensions that are to be dropped.
 func (e *edit) list(m protoreflect.Message, fd protoreflect.FieldDescriptor, l protoreflect.List) error {
-	if fd.Message().Name() == "DataSource" {
-		e.field = string(fd.Name())
-	}
 	kept := m.NewField(fd).List()
 	for i := range l.Len() {
 		x := l.Get(i)
+		if err := e.typed(x.Message()); err != nil {
+			return err
+		}
 		if e.drops(x.Message()) {
 			continue
 		}
+		e.source(fd, x.Message())
 		if err := e.message(x.Message()); err != nil {
 			return err
 		}
@@ -79,6 +103,38 @@ func (e *edit) list(m protoreflect.Message, fd protoreflect.FieldDescriptor, l p
 	if kept.Len() < l.Len() {
 		m.Set(fd, protoreflect.ValueOfList(kept))
 	}
+	return nil
+}
+
+// listenerFilters are the types behind the names of listener filters that had nothing
+// to configure (source/extensions/filters/listener/well_known_names.h in Envoy up to 1.17).
+var listenerFilters = map[string]string{
+	"envoy.listener.original_dst":   xds.TypePrefix + "envoy.extensions.filters.listener.original_dst.v3.OriginalDst",
+	"envoy.listener.tls_inspector":  xds.TypePrefix + "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector",
+	"envoy.listener.http_inspector": xds.TypePrefix + "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector",
+}
+
+// typed gives a filter of an older version of the protocol, which only has a name and
+// maybe a Struct, the typed configuration that it stands for. One that is not known
+// stays as it is.
+func (e *edit) typed(m protoreflect.Message) error {
+	fd := m.Descriptor().Fields().ByName("typed_config")
+	if !e.old || !filter(m) || fd == nil || m.Has(fd) {
+		return nil
+	}
+	name := m.Get(m.Descriptor().Fields().ByName("name")).String()
+	a := &anypb.Any{TypeUrl: listenerFilters[name]}
+	if a.TypeUrl == "" {
+		x, err := traffic.TypedFilter(name, m.Interface())
+		if err != nil {
+			return nil
+		}
+		if a, err = anypb.New(x); err != nil {
+			return fmt.Errorf("writing a filter: %w", err)
+		}
+	}
+	m.Set(fd, protoreflect.ValueOfMessage(a.ProtoReflect()))
+	m.SetUnknown(nil)
 	return nil
 }
 

@@ -9,9 +9,9 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/xdsproxy/xdsproxy/pkg/decode"
-	"github.com/xdsproxy/xdsproxy/pkg/state"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
 
@@ -22,17 +22,31 @@ type host struct {
 	metadata string
 }
 
-// hostsOf are the endpoints of an assignment by priority, locality and address; nil
-// when there is no assignment.
-func hostsOf(cache *decode.Cache, s *state.Snapshot, name string, c *clusterv3.Cluster) map[string]host {
-	d, ok := s.Lookup(xds.EndpointType, name)
+// recorded are the hosts of a recorded assignment.
+func (v *view) recorded(name string, c *clusterv3.Cluster) map[string]host {
+	d, ok := v.want.Lookup(xds.EndpointType, name)
 	if !ok {
 		return nil
 	}
-	a, err := decode.As[*endpointv3.ClusterLoadAssignment](cache, d)
+	a, err := decode.As[*endpointv3.ClusterLoadAssignment](v.cache, d)
 	if err != nil {
 		return nil
 	}
+	return hostsOf(a, c)
+}
+
+// shown are the hosts of an assignment as the dump shows it.
+func (v *view) shown(name string, c *clusterv3.Cluster) map[string]host {
+	body, a := new(anypb.Any), new(endpointv3.ClusterLoadAssignment)
+	err := protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(v.hosts[name], body)
+	if err != nil || body.UnmarshalTo(a) != nil {
+		return nil
+	}
+	return hostsOf(a, c)
+}
+
+// hostsOf are the endpoints of an assignment by priority, locality and address.
+func hostsOf(a *endpointv3.ClusterLoadAssignment, c *clusterv3.Cluster) map[string]host {
 	out := map[string]host{}
 	for _, l := range a.GetEndpoints() {
 		at := fmt.Sprintf("priority %d %s/%s/%s ", l.GetPriority(), l.GetLocality().GetRegion(), l.GetLocality().GetZone(), l.GetLocality().GetSubZone())

@@ -34,6 +34,11 @@ type Config struct {
 	Hold bool
 	// Drop leaves out the filters that the client lacks.
 	Drop bool
+	// Held is called when the end is reached and Hold lets the replay go on. Default:
+	// nothing.
+	Held func() error
+	// AtEnd compares at the end of the range only, not after each group of pushes.
+	AtEnd bool
 	// Patience is how long one answer, or one subscription, is waited for. Default:
 	// 10 s.
 	Patience time.Duration
@@ -117,8 +122,7 @@ func (p *Player) play(ctx context.Context) error {
 			return err
 		}
 		if p.cfg.Hold && !p.cfg.Loop {
-			<-ctx.Done()
-			return ctx.Err()
+			return p.hold(ctx)
 		}
 		if !p.cfg.Loop {
 			return nil
@@ -127,6 +131,17 @@ func (p *Player) play(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// hold goes on serving what holds at the end.
+func (p *Player) hold(ctx context.Context) error {
+	if p.cfg.Held != nil {
+		if err := p.cfg.Held(); err != nil {
+			return err
+		}
+	}
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 // meet waits for the first client.
@@ -228,7 +243,7 @@ func (p *Player) steps(ctx context.Context) (bool, error) {
 		if err := p.pace(ctx, last, s); err != nil {
 			return false, err
 		}
-		if err := p.answers(ctx, s.Earlier); err != nil {
+		if err := p.earlier(ctx, s.Earlier); err != nil {
 			return false, err
 		}
 		if p.cfg.Stop != nil {
