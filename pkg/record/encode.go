@@ -119,7 +119,7 @@ func wrapperType(typ string) string {
 func encodeWrapper(e xds.Entry, body []byte) []byte {
 	var o ordered
 	o.fields(e.Rest)
-	named := slices.ContainsFunc(o, func(f field) bool { return f.num == wrapResourceName })
+	named := firstString(lookup(e.Rest, wrapResourceName)) == e.Name
 	o.str(wrapVersion, e.Version)
 	if e.State == xds.EntryBody {
 		o.bytes(wrapResource, body)
