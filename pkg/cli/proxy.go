@@ -27,6 +27,7 @@ type proxyOptions struct {
 	hub              bool
 	budget           int64
 	store            string
+	retain           retainOptions
 	admin            string
 	relayOnly        bool
 	grace            time.Duration
@@ -74,6 +75,7 @@ func (o *proxyOptions) bind(cmd *cobra.Command) {
 	fl.BoolVar(&o.hub, "hub", false, "many sidecars connect: bound the socket buffers to 256 KiB each (implied where others can reach --listen)")
 	newByteSize(&o.budget, intercept.DefaultBytes).bind(fl, "observe-budget", "memory for messages that are not complete, all connections together; beyond it resources are recorded without content")
 	fl.StringVar(&o.store, "store", "", "record into the store in `DIR` (default: $XDSPROXY_STORE, /var/lib/xdsproxy if there, $XDG_STATE_HOME/xdsproxy)")
+	o.retain.bind(fl)
 	fl.StringVar(&o.admin, "admin", "127.0.0.1:15098", "`ADDRESS` of /healthz, /readyz and /metrics; off: none")
 	fl.BoolVar(&o.relayOnly, "relay-only", false, "forward only, record nothing")
 	fl.DurationVar(&o.grace, "grace", 5*time.Second, "how long open connections may last at the end")

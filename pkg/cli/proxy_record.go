@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -24,6 +25,7 @@ const baseAge = 24 * time.Hour
 
 type historyConfig struct {
 	dir, opaque string
+	retain      retainOptions
 	now         func() time.Time
 	log         zerolog.Logger
 	unwell      *condition
@@ -51,7 +53,7 @@ type history struct {
 
 func openHistory(ctx context.Context, cfg historyConfig) (*history, error) {
 	h := &history{cfg: cfg, fold: state.New(nil)}
-	w, err := store.OpenWriter(store.Config{Dir: cfg.dir, Bases: h.bases, Now: cfg.now})
+	w, err := store.OpenWriter(cfg.retain.limit(store.Config{Dir: cfg.dir, Bases: h.bases, Settled: h.settled, Now: cfg.now}))
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +152,29 @@ func (h *history) bases() []xds.Record {
 	return all
 }
 
+// A change is over when nothing was recorded for a second, and what is not answered
+// by then is ten seconds old.
+const (
+	quiet    = time.Second
+	patience = 10 * time.Second
+)
+
+// settled reports that a base made now would cut no change of the control plane
+// in two.
+func (h *history) settled() bool {
+	now := h.cfg.now()
+	if now.Sub(h.newest) < quiet {
+		return false
+	}
+	for _, id := range h.fold.Sidecars() {
+		v, _ := h.fold.View(id)
+		if slices.ContainsFunc(v.Pending, func(p state.PendingPush) bool { return now.Sub(p.Since) < patience }) {
+			return false
+		}
+	}
+	return true
+}
+
 // run records until the queue is closed and empty, the recorder has failed, or the
 // store is gone.
 func (h *history) run(ctx context.Context, q *intercept.Queue) {
@@ -163,6 +188,7 @@ func (h *history) run(ctx context.Context, q *intercept.Queue) {
 		if q.Len() == 0 { // else the records would lag behind the clock
 			h.try(func() error { return h.rec.Advance(h.cfg.now()) })
 		}
+		h.writer.Retain()
 		if h.gone = !h.place.there(); h.gone {
 			h.cfg.unwell.set("nothing is recorded: the store was taken away")
 			h.cfg.log.Error().Str("store", h.cfg.dir).Msg("the store was taken away; forwarding goes on")

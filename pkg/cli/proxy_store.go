@@ -57,7 +57,7 @@ func (p *proxy) openStore(ctx context.Context, last *history) *history {
 		dir, err := storeFor(p.app, p.o.store)
 		var h *history
 		if err == nil {
-			h, err = openHistory(ctx, historyConfig{dir: dir, opaque: p.o.opaque, now: p.app.Now, log: p.log, unwell: &p.unwell, meter: p.meter,
+			h, err = openHistory(ctx, historyConfig{dir: dir, retain: p.o.retain, opaque: p.o.opaque, now: p.app.Now, log: p.log, unwell: &p.unwell, meter: p.meter,
 				missed: said, last: last})
 		}
 		if err == nil {

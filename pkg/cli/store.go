@@ -23,7 +23,7 @@ type storeOptions struct {
 
 func newStore(app *App) *cobra.Command {
 	cmd := &cobra.Command{Use: "store", Short: "Look at a store as a whole"}
-	cmd.AddCommand(newStoreStat(app), newStoreVerify(app))
+	cmd.AddCommand(newStoreStat(app), newStoreVerify(app), newStorePrune(app))
 	return group(cmd)
 }
 

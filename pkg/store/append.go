@@ -94,7 +94,9 @@ func (w *Writer) roll(recs []xds.Record, bodies []xds.Body) error {
 // the frames of all but the last two.
 func (w *Writer) tidy() {
 	if names, err := segmentNames(w.disk, w.cfg.Dir); err == nil {
-		w.index.forget(names)
+		for _, s := range w.index.forget(names) {
+			w.sync.closed(s.file)
+		}
 	}
 	segs := w.index.segs()
 	for _, s := range segs[:max(0, len(segs)-2)] {

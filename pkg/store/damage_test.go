@@ -386,3 +386,27 @@ func TestFollowEndsWithItsContext(t *testing.T) {
 		t.Errorf("%d records", n)
 	}
 }
+
+// A segment whose first write fails is taken back, and the one before it goes on:
+// also for who saw the new one.
+func TestSegmentThatIsTakenBack(t *testing.T) {
+	dir := newStore(t)
+	w := mustOpen(t, Config{Dir: dir})
+	r, bodies := push(web, 1, 100)
+	mustAppend(t, w, []xds.Record{r}, bodies...)
+	h := header{Writer: w.id, First: 2}
+	next := filepath.Join(dir, h.name(0))
+	overwrite(t, next, h.encode())
+	reader := mustRead(t, dir)
+	if err := os.Remove(next); err != nil {
+		t.Fatal(err)
+	}
+	if err := reader.Refresh(); err != nil {
+		t.Fatal(err)
+	}
+	r, bodies = push(web, 2, 100)
+	mustAppend(t, w, []xds.Record{r}, bodies...)
+	if err := reader.Refresh(); err != nil || reader.Last() != 2 {
+		t.Errorf("last %d, %v", reader.Last(), err)
+	}
+}

@@ -23,8 +23,9 @@ type fileSystem interface {
 	SyncDir(dir string) error
 	Lock(path string) (io.Closer, error) // ErrLocked while another has it
 	Locked(path string) bool
-	// Free is how many bytes a user without privileges may still write.
-	Free(dir string) (int64, error)
+	// Space is how many bytes a user without privileges may still write, and how
+	// many there are.
+	Space(dir string) (free, total int64, err error)
 }
 
 // file is what the store needs of an *os.File.
@@ -95,10 +96,10 @@ func (osFiles) SyncDir(dir string) error {
 	return err
 }
 
-func (osFiles) Free(dir string) (int64, error) {
+func (osFiles) Space(dir string) (free, total int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return int64(st.Bavail) * int64(st.Bsize), nil
+	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
 }

@@ -69,9 +69,10 @@ func (x *index) refresh(live func() bool) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // deleted since
 		}
-		if err == nil && !s.final {
+		last := i == len(names)-1 // a newer one may have been taken back
+		if err == nil && (!s.final || last) {
 			s.bare = x.lean && i < len(names)-2
-			err = x.read(s, i == len(names)-1, live)
+			err = x.read(s, last, live)
 		}
 		if err != nil {
 			return err
@@ -202,23 +203,25 @@ func (x *index) lastPushes() (map[xds.Sidecar]uint64, error) {
 	return out, nil
 }
 
-// forget drops the segments that are not in names: someone deleted them.
-func (x *index) forget(names []string) {
+// forget drops the segments that are not in names, because someone deleted them,
+// and returns them.
+func (x *index) forget(names []string) (all []*segment) {
 	gone := map[*segment]bool{}
 	for _, s := range x.segs() {
 		if _, there := slices.BinarySearch(names, s.name); !there {
-			gone[s] = true
+			gone[s], all = true, append(all, s)
 			_ = s.file.Close() // only read
 		}
 	}
 	if len(gone) == 0 {
-		return
+		return nil
 	}
 	x.known.change(func() {
 		x.known.segs = slices.DeleteFunc(slices.Clone(x.known.segs), func(s *segment) bool { return gone[s] })
 	})
 	x.contents.drop(func(k frameAt) bool { return gone[k.seg] })
 	x.lists.drop(func(k listAt) bool { return gone[k.seg] })
+	return all
 }
 
 // last is the number of the newest record, 0 without one.

@@ -29,6 +29,11 @@ func prune(disk fileSystem, dir string, l Limits, now time.Time, try bool) (Prun
 		return out, err
 	}
 	n := l.surplus(all, now)
+	if n > 0 && !try {
+		if err := settle(disk, dir, all[len(all)-1].File); err != nil {
+			return out, err
+		}
+	}
 	out.Kept = append(out.Kept, all[n:]...)
 	for i, s := range all[:n] {
 		if !try {
@@ -41,6 +46,19 @@ func prune(disk fileSystem, dir string, l Limits, now time.Time, try bool) (Prun
 		out.Removed = append(out.Removed, s)
 	}
 	return out, nil
+}
+
+// settle brings the newest segment to the disk before others go: its writer may
+// just have begun it.
+func settle(disk fileSystem, dir, name string) error {
+	f, err := disk.Open(filepath.Join(dir, name))
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close(), disk.SyncDir(dir))
+	}
+	if err != nil {
+		return fmt.Errorf("syncing the newest segment: %w", err)
+	}
+	return nil
 }
 
 // list looks at the headers of all segments.

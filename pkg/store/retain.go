@@ -28,10 +28,20 @@ func (w *Writer) full() bool {
 // that what is known of them in memory stays small.
 const segmentBodies = 1 << 16
 
-// retain deletes the oldest segments where Config says so. That it fails delays it.
+// Retain deletes what RetainAge and RetainBytes let go; Append does so by itself.
+func (w *Writer) Retain() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.closed {
+		w.retain()
+	}
+}
+
+// retain deletes the oldest segments where Config says so. That it fails delays it,
+// and so does a newest segment that a power cut could still take.
 func (w *Writer) retain() {
 	c := Limits{OlderThan: w.cfg.RetainAge, KeepBytes: w.cfg.RetainBytes}
-	if c == (Limits{}) {
+	if c == (Limits{}) || w.cur == nil || !w.sync.began(w.cur.file) {
 		return
 	}
 	var all []Segment
@@ -103,12 +113,12 @@ func (s *space) check(disk fileSystem, dir string) error {
 	if s.min <= 0 || !s.low && s.written < spaceStep {
 		return nil
 	}
-	free, err := disk.Free(dir)
+	free, total, err := disk.Space(dir)
 	if err != nil {
 		return nil //nolint:nilerr // writing itself will tell what is wrong
 	}
 	s.written = 0
-	need := s.min
+	need := min(s.min, total/20)
 	if s.low {
 		need += need / 8
 	}

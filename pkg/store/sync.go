@@ -21,11 +21,13 @@ type syncer struct {
 	mu    sync.Mutex // guards the rest
 	files map[file]bool
 	seen  map[file]bool // their names are on the disk
+	safe  map[file]bool // and what they began with
 	err   error         // of a sync in the background, not yet told
 }
 
 func (s *syncer) start(disk fileSystem, dir string, every time.Duration) {
 	s.disk, s.dir, s.files, s.seen = disk, dir, map[file]bool{}, map[file]bool{}
+	s.safe = map[file]bool{}
 	s.wake, s.quit, s.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	go s.run(every)
 }
@@ -96,7 +98,19 @@ func (s *syncer) now() error {
 	if err != nil {
 		return fmt.Errorf("syncing a store: %w", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for f := range files {
+		s.safe[f] = true
+	}
 	return nil
+}
+
+// began reports that f outlives a power cut: it was synced since it was begun.
+func (s *syncer) began(f file) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.safe[f]
 }
 
 func (s *syncer) stop() error {
@@ -111,4 +125,5 @@ func (s *syncer) closed(f file) {
 	defer s.mu.Unlock()
 	delete(s.files, f)
 	delete(s.seen, f)
+	delete(s.safe, f)
 }

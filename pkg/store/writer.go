@@ -28,7 +28,8 @@ type Config struct {
 	RetainAge   time.Duration
 	RetainBytes int64
 	// MinFree is how many bytes must be free on the disk for Append to write
-	// (ErrLowSpace). Default 0: Append tries until the disk is full.
+	// (ErrLowSpace); where a twentieth of the disk is less, that. Default 0: Append
+	// tries until the disk is full.
 	MinFree int64
 	// SyncEvery is the least time between two calls of fsync. Default 1 s.
 	SyncEvery time.Duration
@@ -129,7 +130,7 @@ func OpenWriter(cfg Config) (*Writer, error) {
 		return nil, err
 	}
 	w.sync.start(cfg.disk, cfg.Dir, cfg.SyncEvery)
-	w.retain()
+	w.resync()
 	return w, nil
 }
 
@@ -156,32 +157,47 @@ func (w *Writer) open() (err error) {
 	return nil
 }
 
-// recover cuts what the previous writer did not finish.
+// recover cuts what the previous writer did not finish. Where a power cut took all
+// of the newest segment, the one before it may be unfinished too.
 func (w *Writer) recover() error {
-	x := w.index
-	if len(x.segs()) == 0 {
-		return nil
-	}
-	s := x.segs()[len(x.segs())-1]
-	s.final = true
-	if s.tail == nil || !s.tail.Torn {
-		return nil
-	}
-	w.recovered = append(w.recovered, s.tail)
-	path := filepath.Join(x.dir, s.name)
-	var err error
-	if s.good <= headerSize {
-		err = w.disk.Remove(path)
+	for x := w.index; len(x.segs()) > 0; {
+		s := x.segs()[len(x.segs())-1]
+		s.final = true
+		if s.tail == nil || !s.headed && s.tail.Length >= headerSize {
+			return nil
+		}
+		s.tail.Torn = true
+		w.recovered = append(w.recovered, s.tail)
+		if s.good > headerSize {
+			s.tail = nil
+			err := w.disk.Truncate(filepath.Join(x.dir, s.name), s.good)
+			if err == nil { // else the end could be back after a power cut, in the middle of the history
+				err = s.file.Sync()
+			}
+			return cutFailure(s, err)
+		}
 		x.known.segs = x.known.segs[:len(x.segs())-1]
-		err = errors.Join(err, s.file.Close())
-	} else {
-		err = w.disk.Truncate(path, s.good)
+		err := errors.Join(w.disk.Remove(filepath.Join(x.dir, s.name)), s.file.Close(), w.disk.SyncDir(x.dir))
+		if err != nil {
+			return cutFailure(s, err)
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("cutting the torn end of %s: %w", s.name, err)
-	}
-	s.tail = nil
 	return nil
+}
+
+func cutFailure(s *segment, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("cutting the torn end of %s: %w", s.name, err)
+}
+
+// resync brings to the disk what a writer that was killed may have left in memory.
+func (w *Writer) resync() {
+	segs := w.index.segs()
+	for _, s := range segs[max(0, len(segs)-2):] {
+		w.sync.dirty(s.file)
+	}
 }
 
 // Recovered names what a previous writer had not finished and OpenWriter has cut.
