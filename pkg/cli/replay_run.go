@@ -19,7 +19,6 @@ type replaySession struct {
 	speed  float64
 	bodies *replay.Bodies
 	print  *replayPrinter
-	envoy  *replay.Envoy
 }
 
 func (s *replaySession) run(ctx context.Context) error {
@@ -93,7 +92,7 @@ func (s *replaySession) withEnvoy(ctx context.Context, cfg replay.Config) error 
 	if err != nil {
 		return s.close(cfg, err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // what is left is in the temporary directory
 	unix, path, err := replay.ListenUnix(dir)
 	if err != nil {
 		return s.close(cfg, err)

@@ -122,7 +122,7 @@ var ErrEnvoyEnded = errors.New("Envoy has ended")
 func (e *Envoy) Alive() error {
 	select {
 	case <-e.done:
-		return fmt.Errorf("%w (%v): %s", ErrEnvoyEnded, e.end, e.lastWords())
+		return fmt.Errorf("%w (%s): %s", ErrEnvoyEnded, fmt.Sprint(e.end), e.lastWords())
 	default:
 		return nil
 	}

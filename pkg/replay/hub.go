@@ -102,20 +102,6 @@ func (h *hub) asked(typ string) bool {
 	return false
 }
 
-// covered reports whether the clients asked for every resource of a push, or for
-// all there are. Callers hold the lock.
-func (h *hub) covered(st *Step) bool {
-	if !h.asked(st.Type) {
-		return false
-	}
-	for _, e := range st.Push.Resources {
-		if !h.wanted(st.Type, e.Name) {
-			return false
-		}
-	}
-	return true
-}
-
 func (h *hub) wanted(typ, name string) bool {
 	for s := range h.streams {
 		if sub := s.subs[typ]; sub != nil && sub.takes(name) {

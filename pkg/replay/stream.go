@@ -71,7 +71,7 @@ func (h *hub) handle(_ any, ss grpc.ServerStream) error {
 	err := h.receive(s, ss)
 	h.leave(s)
 	cancel()
-	<-sent
+	<-sent //nolint:errcheck // it was ended by us
 	return err
 }
 

@@ -22,7 +22,6 @@ type builder struct {
 	off     int64 // in the file, of out[0]
 	out     []byte
 	head    head
-	bodies  int // bytes of the bodies of this frame, as they came
 	rows    []row
 	middles []byte
 	recs    []byte

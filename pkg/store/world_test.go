@@ -19,7 +19,6 @@ type world struct {
 	w        *Writer
 	follower *Reader
 	at       *cursor
-	rnd      *rapid.T
 
 	recs   []xds.Record // recs[i] has number i+1
 	gone   map[uint64]bool

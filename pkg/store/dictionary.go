@@ -1,4 +1,0 @@
-package store
-
-// dictionary is what zstd knows before it reads a frame.
-var dictionary []byte
