@@ -83,7 +83,7 @@ type hurt struct {
 	name, other string
 	recs        []xds.Record
 	bytes       []string // of recs
-	later       uint64 // where the second segment starts
+	later       uint64   // where the second segment starts
 }
 
 func (h *hurt) check(t *testing.T, what string, b []byte) {
