@@ -50,7 +50,7 @@ func TestDiskErrors(t *testing.T) {
 			if !h.gap("writing failed") {
 				t.Error("no gap tells of what was lost")
 			}
-			if n := x.times("recording fails; forwarding goes on"); n > 3 {
+			if n := x.times("recording fails; forwarding goes on"); n > 10 { // once for each stretch of errors
 				t.Errorf("%d lines of the log say that recording fails", n)
 			}
 			verified(t, x.store)
