@@ -13,14 +13,19 @@ import (
 )
 
 // calm is how long nothing must have failed where nothing as large as what failed
-// was written since.
-const calm = 10 * time.Second
+// was written since; brief, where something was: a disk that fails now and then is
+// one failure, not one for each write.
+const (
+	calm  = 10 * time.Second
+	brief = time.Second
+)
 
 // health says whether a store that failed works again. On a full disk an answer of
 // a few bytes still fits where a push does not: that is no recovery.
 type health struct {
-	failed time.Time // zero: never
-	size   int       // of what failed last
+	failed time.Time // the last time, zero: never
+	size   int       // of what failed then
+	wrote  bool      // something as large was written since
 }
 
 // appended notes one attempt.
@@ -31,13 +36,19 @@ func (h *health) appended(recs int, bodies []xds.Body, err error, now time.Time)
 	}
 	switch {
 	case err != nil:
-		h.failed, h.size = now, size
+		*h = health{failed: now, size: size}
 	case size >= h.size:
-		h.failed, h.size = time.Time{}, 0
+		h.wrote = true
 	}
 }
 
-func (h *health) well(now time.Time) bool { return h.failed.IsZero() || now.Sub(h.failed) >= calm }
+func (h *health) well(now time.Time) bool {
+	enough := calm
+	if h.wrote {
+		enough = brief
+	}
+	return h.failed.IsZero() || now.Sub(h.failed) >= enough
+}
 
 // placed is a store's directory, as it was when it was opened. A directory that
 // was removed can be written into for a long time without an error.

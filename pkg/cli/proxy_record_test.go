@@ -102,7 +102,8 @@ func TestProxyStoreTakenAway(t *testing.T) {
 	}
 }
 
-// TestHealth: what is small enough to fit on a full disk is no recovery.
+// TestHealth: what is small enough to fit on a full disk is no recovery, nor is one
+// write between two that fail.
 func TestHealth(t *testing.T) {
 	var h health
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
@@ -112,7 +113,7 @@ func TestHealth(t *testing.T) {
 		err  error
 		at   int
 		well bool
-	}{{10, nil, 0, true}, {1000, errNoName, 1, false}, {10, nil, 2, false}, {1000, errNoName, 3, false}, {1000, nil, 4, true},
+	}{{10, nil, 0, true}, {1000, errNoName, 1, false}, {10, nil, 2, false}, {1000, errNoName, 3, false}, {1000, nil, 3, false}, {10, nil, 4, true},
 		{1000, errNoName, 5, false}, {10, nil, 14, false}, {10, nil, 15, true}} {
 		h.appended(1, body(step.size), step.err, at(step.at))
 		if got := h.well(at(step.at)); got != step.well {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,6 +46,17 @@ func (c *churn) pushUntil(what string, most int, ok func() bool) {
 		c.next()
 	}
 	c.t.Fatalf("%d pushes, and not yet: %s", most, what)
+}
+
+// pushWhile goes on while something is so, slowly: what was made room for is small.
+func (c *churn) pushWhile(what string, so func() bool) {
+	c.t.Helper()
+	for end := time.Now().Add(patience); so(); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(end) {
+			c.t.Fatalf("still: %s", what)
+		}
+		c.next()
+	}
 }
 
 // small is a file system of its own with room for a few pushes.
@@ -116,7 +128,7 @@ func outOfRoom(t *testing.T, x *proxy, c *churn, room func()) {
 	}
 	verified(t, x.store)
 	room()
-	c.pushUntil("recording works again", 20, func() bool { return !x.degraded() })
+	c.pushWhile("recording does not work again", x.degraded)
 	c.next()
 	last := c.nonce()
 	c.finish()

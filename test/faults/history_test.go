@@ -61,6 +61,11 @@ func (h history) pushes() (out []*xds.Push) {
 	return out
 }
 
+// hasPush reports whether the push with this nonce is held.
+func (h history) hasPush(nonce string) bool {
+	return slices.ContainsFunc(h.pushes(), func(p *xds.Push) bool { return p.Nonce == nonce })
+}
+
 // gap reports whether a gap has a text in its reason.
 func (h history) gap(text string) bool {
 	return slices.ContainsFunc(h.records, func(r xds.Record) bool {
