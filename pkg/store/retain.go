@@ -37,19 +37,24 @@ func (w *Writer) Retain() {
 	}
 }
 
-// retain deletes the oldest segments where Config says so. That it fails delays it,
-// and so does a newest segment that a power cut could still take.
+// retain deletes the oldest segments where Config says so, and makes room for what
+// the newest one will still take, so that RetainBytes is a limit and not what is left
+// when a segment ends. A segment that a power cut could still take does not count: an
+// older one has to stay. That deleting fails delays it.
 func (w *Writer) retain() {
 	c := Limits{OlderThan: w.cfg.RetainAge, KeepBytes: w.cfg.RetainBytes}
-	if c == (Limits{}) || w.cur == nil || !w.sync.began(w.cur.file) {
+	if c == (Limits{}) || w.cur == nil {
 		return
 	}
 	var all []Segment
 	for _, s := range w.index.segs() {
 		all = append(all, Segment{File: s.name, Bytes: s.good, First: s.first, Last: s.last, Created: s.header.Created})
 	}
+	if c.KeepBytes > 0 {
+		c.KeepBytes = max(1, c.KeepBytes-max(0, w.cfg.SegmentBytes-w.cur.seg.good))
+	}
 	gone := 0
-	for _, s := range all[:c.surplus(all, w.cfg.Now())] {
+	for _, s := range all[:min(c.surplus(all, w.cfg.Now()), w.lasting())] {
 		if err := w.disk.Remove(filepath.Join(w.cfg.Dir, s.File)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
@@ -58,6 +63,17 @@ func (w *Writer) retain() {
 	if gone > 0 {
 		w.tidy()
 	}
+}
+
+// lasting is how many segments stand before the newest that outlives a power cut.
+func (w *Writer) lasting() int {
+	segs := w.index.segs()
+	for i := len(segs) - 1; i >= 0; i-- {
+		if w.sync.began(segs[i].file) {
+			return i
+		}
+	}
+	return 0
 }
 
 // Limits says how much of a store is kept. The zero value keeps all.
