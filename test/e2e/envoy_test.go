@@ -23,6 +23,8 @@ import (
 	_ "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
 	"github.com/xdsproxy/xdsproxy/pkg/demo"
+
+	"github.com/xdsproxy/xdsproxy/test/internal/program"
 )
 
 // recorded folds the Delta pushes of a session, up to its last one, into
@@ -139,7 +141,7 @@ func comparable(v any) any {
 // TestRealEnvoySeesNoDifference runs Envoy against a control plane directly and
 // through xdsproxy: its /config_dump must be the same.
 func TestRealEnvoySeesNoDifference(t *testing.T) {
-	bin := envoy(t)
+	bin := program.Envoy(t)
 	node, res := recorded(t, "01-seed-mysql-delta")
 	cp, err := demo.NewControlPlane(t.Context())
 	if err != nil {
@@ -176,7 +178,7 @@ func TestRealEnvoySeesNoDifference(t *testing.T) {
 // TestRealEnvoyDemo runs the demonstration as a newcomer does.
 func TestRealEnvoyDemo(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), binary, "demo")
-	cmd.Env = append(os.Environ(), "ENVOY_BIN="+envoy(t))
+	cmd.Env = append(os.Environ(), "ENVOY_BIN="+program.Envoy(t))
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/xdsproxy/xdsproxy/test/internal/program"
 )
 
 // follow runs `xdsproxy log -f` on a store that is being written; the func it
@@ -13,7 +15,7 @@ import (
 func follow(t *testing.T, store string) func() []string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), binary, "log", "-f", "-o", "jsonl", "--store", store)
-	var out lockedBuffer
+	var out program.Output
 	var errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Start(); err != nil {

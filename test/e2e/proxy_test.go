@@ -12,35 +12,18 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/xdsproxy/xdsproxy/test/internal/program"
 )
 
 // proxy is a running `xdsproxy proxy`.
 type proxy struct {
 	socket, store string
 	cmd           *exec.Cmd
-	log           lockedBuffer
-}
-
-// lockedBuffer collects a process's output while the test reads it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log           program.Output
 }
 
 // startProxy runs the proxy in front of upstream and waits for its socket.

@@ -12,18 +12,19 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/xdsproxy/xdsproxy/test/internal/program"
 )
 
 // binary is the xdsproxy under test, built once.
 var binary string
 
 var (
-	program  = flag.String("xdsproxy", "", "the program to test (default: built from this tree)")
+	prebuilt = flag.String("xdsproxy", "", "the program to test (default: built from this tree)")
 	kills    = flag.Int("kills", 20, "how often TestKilled kills the proxy")
 	restarts = flag.Int("restarts", 3, "how often TestReconnectionStorm restarts the proxy")
 	soak     = flag.Duration("soak", 45*time.Second, "how long TestSoak runs after it has warmed up")
@@ -38,20 +39,16 @@ func TestMain(m *testing.M) {
 
 func run(m *testing.M) int {
 	flag.Parse()
-	if binary = *program; binary != "" {
+	if binary = *prebuilt; binary != "" {
 		return m.Run()
 	}
-	dir, err := os.MkdirTemp("", "xdsproxy-faults-")
+	built, remove, err := program.Build()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "xdsproxy")
-	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/xdsproxy").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building xdsproxy: %v\n%s", err, out)
-		return 1
-	}
+	defer remove()
+	binary = built
 	code := m.Run()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {

@@ -12,10 +12,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/xdsproxy/xdsproxy/test/internal/program"
 )
 
 // proxy is a running `xdsproxy proxy`.
@@ -26,25 +27,7 @@ type proxy struct {
 	admin  string
 	cmd    *exec.Cmd
 	done   chan struct{} // closed when the process is gone
-	log    lockedBuffer
-}
-
-// lockedBuffer collects a process's output while the test reads it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log    program.Output
 }
 
 // config is how a proxy is started.

@@ -3,12 +3,14 @@ package replay
 import (
 	"os"
 	"testing"
+
+	"github.com/xdsproxy/xdsproxy/test/internal/program"
 )
 
 // TestRealEnvoyComesToTheRecordedState replays each recording, stops where a step of
 // it ended, and compares Envoy's config_dump with the one that was recorded there.
 func TestRealEnvoyComesToTheRecordedState(t *testing.T) {
-	bin := envoy(t)
+	bin := program.Envoy(t)
 	for _, c := range []struct{ name, sidecar, pod string }{
 		{name: "01-seed-mysql-delta"}, {name: "02-seed-mysql-sotw"}, {name: "03-seed-redis"}, {name: "04-default-chain-flip"},
 		{name: "05-cidr-and-exact"}, {name: "06-registry-only"}, {name: "07-nack"}, {name: "08-reconnect"}, {name: "09-endpoints-churn"},
@@ -68,7 +70,7 @@ func follow(t *testing.T, s *session, dumps map[int][]string) {
 // TestRealEnvoyEqualsTheRecordedSnapshots lets the program itself compare, where no dump
 // was recorded too: old versions of the protocol.
 func TestRealEnvoyEqualsTheRecordedSnapshots(t *testing.T) {
-	bin := envoy(t)
+	bin := program.Envoy(t)
 	for name, args := range map[string][]string{
 		"01-seed-mysql-delta": nil, "37-agent-istiod-side": nil,
 		"50-istio-1.4-v2": {"--drop-unknown-filters"}, "51-istio-1.6-v2": {"--drop-unknown-filters"},
@@ -88,7 +90,7 @@ func TestRealEnvoyEqualsTheRecordedSnapshots(t *testing.T) {
 // TestRealEnvoyNotAsRecorded: where what was served is not the whole recording, the
 // comparison must say so.
 func TestRealEnvoyNotAsRecorded(t *testing.T) {
-	s := start(t, "13-istio-filters", "--envoy="+envoy(t), "1..4", "--compare", "end")
+	s := start(t, "13-istio-filters", "--envoy="+program.Envoy(t), "1..4", "--compare", "end")
 	if code := s.end(); code != 1 {
 		t.Errorf("exit %d, want 1: %s", code, s.stderr.String())
 	}
@@ -99,7 +101,7 @@ func TestRealEnvoyNotAsRecorded(t *testing.T) {
 
 // TestRealEnvoyRejectsTheSame compares the words of each rejection.
 func TestRealEnvoyRejectsTheSame(t *testing.T) {
-	s := start(t, "07-nack", "--envoy="+envoy(t))
+	s := start(t, "07-nack", "--envoy="+program.Envoy(t))
 	if code := s.end(); code != 0 {
 		t.Fatalf("exit %d: %s", code, s.stderr.String())
 	}
@@ -126,7 +128,7 @@ func TestRealEnvoyRejectsTheSame(t *testing.T) {
 // TestRealEnvoyWithoutUnknownFilters reaches an ACK of everything in the recording that
 // no plain Envoy accepts, and says what it left out.
 func TestRealEnvoyWithoutUnknownFilters(t *testing.T) {
-	s := start(t, "13-istio-filters", "--envoy="+envoy(t), "--drop-unknown-filters")
+	s := start(t, "13-istio-filters", "--envoy="+program.Envoy(t), "--drop-unknown-filters")
 	if code := s.end(); code != 0 {
 		t.Fatalf("exit %d: %+v %s", code, s.all, s.stderr.String())
 	}
@@ -151,7 +153,7 @@ func TestRealEnvoyWithoutUnknownFilters(t *testing.T) {
 // TestRealEnvoyFromTheMiddle starts with what the sidecar held before the range.
 func TestRealEnvoyFromTheMiddle(t *testing.T) {
 	for _, name := range []string{"01-seed-mysql-delta", "02-seed-mysql-sotw"} {
-		s := start(t, name, "8..12", "--envoy="+envoy(t))
+		s := start(t, name, "8..12", "--envoy="+program.Envoy(t))
 		if code := s.end(); code != 0 {
 			t.Errorf("exit %d: %+v %s", code, s.all, s.stderr.String())
 		}

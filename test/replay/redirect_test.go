@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/xdsproxy/xdsproxy/test/internal/program"
 )
 
 func contains(s, part string) bool { return strings.Contains(s, part) }
@@ -13,13 +15,13 @@ func contains(s, part string) bool { return strings.Contains(s, part) }
 // TestRealEnvoyInANamespace: with real redirection, a client meets what the recorded
 // application met: it works before the push that captures its port, and fails after it.
 func TestRealEnvoyInANamespace(t *testing.T) {
-	bin := envoy(t)
+	bin := program.Envoy(t)
 	if os.Geteuid() != 0 {
-		missing(t, "root, for a network namespace")
+		program.Missing(t, "root, for a network namespace")
 	}
 	for _, tool := range []string{"ip", "iptables", "bash", "timeout"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			missing(t, "the program "+tool)
+			program.Missing(t, "the program "+tool)
 		}
 	}
 	s := start(t, "01-seed-mysql-delta", "--envoy="+bin, "--redirect", "--step", "--step-on", "stdin", "--break-on", "kind:dead-capture")
