@@ -14,7 +14,6 @@ func commands() []func(*App) *cobra.Command {
 		newGrep,
 		newBlame,
 		newBisect,
-		newGrep,
 		newDiff,
 		newShow,
 		newResolve,

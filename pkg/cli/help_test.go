@@ -71,6 +71,20 @@ func understood(t *testing.T, line string, args []string) {
 	}
 }
 
+func TestCommandsAreListedOnce(t *testing.T) {
+	everyCommand(newRoot(testApp(nil, nil), new(bool)), func(c *cobra.Command) {
+		seen := map[string]bool{}
+		for _, sub := range c.Commands() {
+			for _, name := range append(sub.Aliases, sub.Name()) {
+				if seen[name] {
+					t.Errorf("%s has %q twice", c.CommandPath(), name)
+				}
+				seen[name] = true
+			}
+		}
+	})
+}
+
 func TestHelpFitsTheScreen(t *testing.T) {
 	everyCommand(newRoot(testApp(nil, nil), new(bool)), func(c *cobra.Command) {
 		for _, text := range []string{c.Short, c.Long, c.Example} {
