@@ -137,12 +137,14 @@ func (h *history) Append(recs []xds.Record, bodies []xds.Body) error {
 // Has reports whether the store is known to hold a body.
 func (h *history) Has(d xds.Digest) bool { return h.writer.Has(d) }
 
-// bases are what a new segment starts with.
+// bases are what a new segment starts with. A sidecar that is left out is forgotten:
+// pods that come and go would fill the memory.
 func (h *history) bases() []xds.Record {
 	var all []xds.Record
 	for _, id := range h.fold.Sidecars() {
 		v, ok := h.fold.View(id)
 		if !ok || !v.Connected && h.newest.Sub(v.LastSeen) > baseAge {
+			h.fold.Forget(id)
 			continue
 		}
 		if b, ok := h.fold.Base(id); ok {

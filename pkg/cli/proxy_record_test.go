@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/xdsproxy/xdsproxy/pkg/state"
 	"github.com/xdsproxy/xdsproxy/pkg/store"
 	"github.com/xdsproxy/xdsproxy/pkg/xds"
 )
@@ -99,6 +100,26 @@ func TestProxyStoreTakenAway(t *testing.T) {
 	}
 	if rep, err := store.Verify(dir); err != nil || !rep.OK() {
 		t.Errorf("verify: %v, %+v", err, rep.Problems)
+	}
+}
+
+// TestBasesForget: who has been gone for long is neither carried on nor kept.
+func TestBasesForget(t *testing.T) {
+	h := &history{fold: state.New(nil), newest: time.Unix(0, 0).Add(3 * baseAge)}
+	gone, there := xds.Sidecar{Node: "gone"}, xds.Sidecar{Node: "there"}
+	for i, id := range []xds.Sidecar{gone, there} {
+		stream := uint64(i + 1)
+		h.fold.Apply(xds.Record{Seq: stream, Kind: xds.KindOpen, Stream: stream, Sidecar: id, Open: &xds.Open{}, Time: time.Unix(0, 0)})
+		h.fold.Apply(xds.Record{Seq: stream + 2, Kind: xds.KindRequest, Stream: stream, Sidecar: id, Request: &xds.Request{Type: xds.ListenerType}, Time: time.Unix(0, 0)})
+	}
+	h.fold.Apply(xds.Record{Seq: 5, Kind: xds.KindClose, Stream: 1, Sidecar: gone, Close: &xds.Close{}, Time: time.Unix(0, 0)})
+	for _, b := range h.bases() {
+		if b.Sidecar == gone {
+			t.Error("who is gone is carried on")
+		}
+	}
+	if all := h.fold.Sidecars(); !slices.Equal(all, []xds.Sidecar{there}) {
+		t.Errorf("kept: %v", all)
 	}
 }
 
